@@ -1,0 +1,58 @@
+//! The names by which a pod and its sidecar know each other.
+//!
+//! They stand here, with the one that obeys them; the webhook, which injects them, reads them from here.
+
+/// The client (application) id of the pod's own identity, a GUID.
+pub const CLIENT_ID: &str = "AZURE_CLIENT_ID";
+/// The Entra tenant of the identity: a GUID or a verified domain.
+pub const TENANT_ID: &str = "AZURE_TENANT_ID";
+/// The file of the pod's projected service-account token, the client assertion.
+pub const FEDERATED_TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
+/// The authority's base URL, `https` only, with a trailing slash as every SDK accepts it.
+pub const AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
+
+/// The loopback port that the sidecar listens on, 1..=65535.
+pub const PORT: &str = "PODBADGE_PORT";
+/// The value that the App Service form must bring in `X-IDENTITY-HEADER`.
+pub const EXPECTED_IDENTITY_HEADER: &str = "PODBADGE_IDENTITY_HEADER";
+/// A file of extra root certificates (PEM) for the authority.
+pub const CA_FILE: &str = "PODBADGE_CA_FILE";
+/// The log level: `error`, `warn`, `info`, `debug` or `trace`.
+pub const LOG: &str = "PODBADGE_LOG";
+
+/// Where an application finds the App Service form of the endpoint; every current SDK reads it, together with
+/// [`IDENTITY_HEADER`] and only as a pair.
+pub const IDENTITY_ENDPOINT: &str = "IDENTITY_ENDPOINT";
+/// What an application sends as `X-IDENTITY-HEADER`.
+pub const IDENTITY_HEADER: &str = "IDENTITY_HEADER";
+/// Where an application finds the IMDS form of the endpoint instead of `http://169.254.169.254`.
+pub const POD_IDENTITY_AUTHORITY_HOST: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
+
+/// The token endpoint in the form of the Azure Instance Metadata Service.
+pub const IMDS_TOKEN_PATH: &str = "/metadata/identity/oauth2/token";
+/// The token endpoint in the form of App Service.
+pub const APP_SERVICE_TOKEN_PATH: &str = "/msi/token";
+/// Answers 200 while the process lives.
+pub const LIVE_PATH: &str = "/livez";
+/// Answers 200 once the sidecar can serve, else 503 with what is missing.
+pub const READY_PATH: &str = "/readyz";
+
+/// The port where the pod says nothing else, as Azure Workload Identity has it.
+pub const DEFAULT_PORT: u16 = 8000;
+/// The name of the injected container.
+pub const CONTAINER_NAME: &str = "podbadge-sidecar";
+/// The program inside the image.
+pub const PROGRAM: &str = "/podbadge-sidecar";
+/// The subcommand of the exec probe: exit code 0 once [`READY_PATH`] answers 200.
+pub const PROBE: &str = "probe";
+/// The subcommand of a `postStart` hook: like [`PROBE`], with a minute's patience, because a hook that fails ends the
+/// container.
+pub const WAIT: &str = "wait";
+/// The numeric user of the image, the one that distroless images call `nonroot`.
+pub const USER_ID: u32 = 65532;
+
+/// The audience of every projected token for Entra's public cloud
+/// (<https://learn.microsoft.com/entra/workload-id/workload-identity-federation>).
+pub const DEFAULT_AUDIENCE: &str = "api://AzureADTokenExchange";
+/// Entra ID in Azure's public cloud.
+pub const DEFAULT_AUTHORITY_HOST: &str = "https://login.microsoftonline.com/";

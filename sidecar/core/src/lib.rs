@@ -1,0 +1,17 @@
+//! The sidecar's decisions, without I/O, clock or randomness.
+//!
+//! ```text
+//! HTTP head -> request -> (what is asked) -> freshness -> (serve | refresh | wait)
+//! token file's text -> assertion -> exchange (not here) -> response
+//!                                             \-> error -> what the application sees
+//! ```
+
+pub mod assertion;
+pub mod contract;
+pub mod error;
+pub mod freshness;
+pub mod ids;
+pub mod request;
+pub mod response;
+pub mod secret;
+pub mod text;

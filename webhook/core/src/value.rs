@@ -1,0 +1,130 @@
+//! The values that annotations hold, each a type that cannot be wrong.
+
+use podbadge_sidecar_core::ids::{ClientId, TenantId};
+use std::{borrow::Cow, fmt, ops::RangeInclusive, str::FromStr};
+use uuid::Uuid;
+
+/// A client or tenant id, small: nearly all are GUIDs, and a cluster has many.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Id {
+    /// A GUID in its usual lower-case form.
+    Guid(Uuid),
+    /// Anything else, kept as it was written: a domain as tenant, capital letters, mistakes.
+    Other(Box<str>),
+}
+
+/// The lifetime of a projected token, 3600..=86400 seconds
+/// (<https://azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiration(u32);
+
+/// How a pod's applications reach the sidecar, as `podbadge.io/sidecar` says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// By variables that name the endpoint.
+    Endpoint,
+    /// By redirection of the metadata address besides.
+    Redirect,
+    /// There is no sidecar.
+    None,
+}
+
+/// As much of a wrong value as an author needs to find it again; an annotation may hold 256 KiB.
+pub fn excerpt(value: &str) -> Cow<'_, str> {
+    cut(value, 64)
+}
+
+/// The text, or its first `longest` bytes and a mark that more followed.
+pub fn cut(text: &str, longest: usize) -> Cow<'_, str> {
+    if text.len() <= longest {
+        return text.into();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(longest)]).into()
+}
+
+/// Reads a decimal number as people write one: the standard library also takes a leading plus sign.
+pub(crate) fn decimal<T: FromStr>(value: &str) -> Option<T> {
+    value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok())?
+}
+
+// === impl Id ===
+
+impl Id {
+    /// Reads an annotation's value; blanks around it are dropped and an empty one is none.
+    pub fn parse(value: &str) -> Option<Self> {
+        let value = value.trim();
+        if value.is_empty() {
+            return None;
+        }
+        let mut buffer = Uuid::encode_buffer();
+        Some(match Uuid::try_parse(value) {
+            Ok(guid) if guid.hyphenated().encode_lower(&mut buffer) == value => Self::Guid(guid),
+            _ => Self::Other(value.into()),
+        })
+    }
+
+    /// Whether it can be a client id: a GUID, in any letter case.
+    pub fn is_guid(&self) -> bool {
+        match self {
+            Self::Guid(_) => true,
+            Self::Other(text) => text.parse::<ClientId>().is_ok(),
+        }
+    }
+
+    /// Whether it can be a tenant: a GUID or a domain.
+    pub fn is_tenant(&self) -> bool {
+        match self {
+            Self::Guid(_) => true,
+            Self::Other(text) => text.parse::<TenantId>().is_ok(),
+        }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Guid(guid) => guid.hyphenated().fmt(out),
+            Self::Other(text) => out.write_str(text),
+        }
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
+    }
+}
+
+// === impl Expiration ===
+
+impl Expiration {
+    /// What Azure Workload Identity uses where nobody says otherwise: one hour.
+    pub const DEFAULT: Self = Self(3600);
+    /// The allowed seconds.
+    pub const RANGE: RangeInclusive<u32> = 3600..=86400;
+
+    /// Reads an annotation's value: a whole number of seconds within [`Self::RANGE`].
+    pub fn parse(value: &str) -> Option<Self> {
+        let seconds = decimal(value)?;
+        Self::RANGE.contains(&seconds).then_some(Self(seconds))
+    }
+
+    /// The lifetime in seconds.
+    pub fn seconds(self) -> u32 {
+        self.0
+    }
+}
+
+// === impl Mode ===
+
+impl Mode {
+    /// Reads the annotation's value; `None` where it is no mode.
+    pub fn parse(value: &str) -> Option<Self> {
+        Some(match value {
+            "endpoint" => Self::Endpoint,
+            "redirect" => Self::Redirect,
+            "none" => Self::None,
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,178 @@
+//! What a pod's author reads, word by word.
+
+use crate::cluster::{Cluster, Object};
+use podbadge_webhook_core::{
+    contract,
+    decision::Reason,
+    denial::{Denial, Place},
+    warning::{LONGEST, Warning},
+};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+
+#[test]
+fn denials() {
+    let value = || "x\"y".to_owned();
+    let cases = [
+        (
+            Denial::Expiration { place: Place::Pod, value: value() },
+            "expiration",
+            r#"pod annotation azure.workload.identity/service-account-token-expiration is "x\"y"; it must be a whole number of seconds from 3600 to 86400"#,
+        ),
+        (
+            Denial::Expiration { place: Place::ServiceAccount, value: value() },
+            "expiration",
+            r#"service account annotation azure.workload.identity/service-account-token-expiration is "x\"y"; it must be a whole number of seconds from 3600 to 86400"#,
+        ),
+        (
+            Denial::Sidecar { place: Place::Pod, value: value() },
+            "sidecar_mode",
+            r#"pod annotation podbadge.io/sidecar is "x\"y"; it must be endpoint or none"#,
+        ),
+        (
+            Denial::Redirect { place: Place::ServiceAccount },
+            "sidecar_redirect",
+            r#"service account annotation podbadge.io/sidecar is "redirect", which this version cannot do; use endpoint"#,
+        ),
+        (
+            Denial::Port { value: value() },
+            "sidecar_port",
+            r#"pod annotation azure.workload.identity/proxy-sidecar-port is "x\"y"; it must be a port from 1 to 65535"#,
+        ),
+        (
+            Denial::HostNetwork,
+            "host_network",
+            "a pod on the host network cannot have the sidecar; remove hostNetwork, or the annotation that asks for it",
+        ),
+        (
+            Denial::NoTenant,
+            "no_tenant",
+            "no tenant id: set annotation azure.workload.identity/tenant-id on the service account or its namespace, or --tenant-id on the webhook",
+        ),
+        (
+            Denial::NoServiceAccount { namespace: "shop".to_owned(), name: "web".to_owned() },
+            "no_service_account",
+            r#"service account "web" of namespace "shop" does not exist"#,
+        ),
+        (
+            Denial::Id {
+                key: "azure.workload.identity/client-id",
+                value: "my-app".to_owned(),
+                rule: podbadge_sidecar_core::ids::Invalid::ClientId,
+            },
+            "id",
+            "annotation azure.workload.identity/client-id of the service account or its namespace is \"my-app\"; it must \
+             be a GUID such as 11111111-2222-3333-4444-555555555555, or no sidecar starts",
+        ),
+        (
+            Denial::Volume { audience: "api://AzureADTokenExchange".to_owned() },
+            "volume",
+            r#"volume "azure-identity-token" exists and is not a projected service-account token with audience "api://AzureADTokenExchange"; rename it, or project such a token"#,
+        ),
+    ];
+    for (denial, kind, text) in cases {
+        assert_eq!((denial.as_str(), denial.to_string().as_str()), (kind, text));
+    }
+}
+
+#[test]
+fn reasons_are_distinct_labels() {
+    let labels: HashSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    assert_eq!(labels.len(), Reason::ALL.len());
+    assert!(labels.iter().all(|label| label.chars().all(|c| c.is_ascii_lowercase() || c == '_')));
+}
+
+/// What a golden pod says once is not said again here; these are the remaining and the long ones.
+#[test]
+fn warnings() {
+    let long = "n".repeat(300);
+    let endpoint = |spec: Value| (json!({ contract::SIDECAR: "endpoint" }), spec);
+    let web = || json!({ "containers": [{ "name": "web" }] });
+    let cases = [
+        (
+            endpoint(json!({ "containers": [{ "name": "web", "ports": [{ "containerPort": 8000 }] }] })),
+            vec![
+                "container web declares port 8000, on which the sidecar listens; set annotation \
+                 azure.workload.identity/proxy-sidecar-port to another"
+                    .to_owned(),
+            ],
+        ),
+        (
+            endpoint(json!({
+                "restartPolicy": "OnFailure",
+                "shareProcessNamespace": true,
+                "initContainers": [{ "name": "init" }],
+                "containers": [{ "name": "web" }],
+            })),
+            vec![
+                "shareProcessNamespace shows the sidecar's token file to the other containers".to_owned(),
+                "this cluster has no native sidecars: the sidecar keeps the pod from completing".to_owned(),
+                "this cluster has no native sidecars: init containers run before the sidecar and cannot reach it".to_owned(),
+            ],
+        ),
+        (
+            (json!({ contract::INJECT_PROXY_SIDECAR: long }), web()),
+            vec![format!(
+                "azure.workload.identity/inject-proxy-sidecar is \"{}…\", which is neither \"true\" nor \"false\": it \
+                 adds no sidecar",
+                &long[..64]
+            )],
+        ),
+        (
+            (json!({ contract::SKIP_CONTAINERS: format!("web;{long}\n;a\nb") }), web()),
+            vec![
+                r#"azure.workload.identity/skip-containers: no container is called "a\nb"; names are separated by semicolons"#
+                    .to_owned(),
+                format!("azure.workload.identity/skip-containers: no container is called \"{}…\"; names are separated by semicolons", &long[..64]),
+            ],
+        ),
+        (
+            endpoint(json!({ "containers": [{ "name": "web", "env": [{ "name": "IDENTITY_HEADER", "value": "x" }] }] })),
+            vec![
+                "container web sets one of IDENTITY_ENDPOINT and IDENTITY_HEADER, which work only as a pair: remove it, \
+                 or set both"
+                    .to_owned(),
+            ],
+        ),
+    ];
+    for ((annotations, spec), expected) in cases {
+        assert_eq!(admit(&annotations, &spec, "4a1d2f3c-5b6e-4d7a-8c9b-0a1b2c3d4e5f"), expected);
+    }
+}
+
+#[test]
+fn an_odd_client_id_cannot_break_a_header() {
+    let warnings = admit(&json!({}), &json!({ "containers": [{ "name": "web" }] }), "a\u{7}\"\nb");
+    assert_eq!(
+        warnings,
+        [concat!(
+            r#"azure.workload.identity/client-id is "a\u{7}\"\nb"; it must be a GUID such as "#,
+            "11111111-2222-3333-4444-555555555555, or Entra will not find it"
+        )]
+    );
+}
+
+#[test]
+fn a_warning_is_never_longer_than_the_api_server_lets_through() {
+    for length in [0, 1, LONGEST - 1, LONGEST, LONGEST + 1, 4 * LONGEST] {
+        for text in ["x", "ä", "€", "😀"] {
+            let text = text.repeat(length);
+            let warning = Warning::new(text.clone());
+            assert!(warning.as_str().len() <= LONGEST);
+            assert_eq!(warning.as_str() == text, text.len() <= LONGEST);
+        }
+    }
+}
+
+fn admit(annotations: &Value, spec: &Value, client_id: &str) -> Vec<String> {
+    let pod = json!({
+        "metadata": { "labels": { contract::USE: "true" }, "annotations": annotations },
+        "spec": spec,
+    });
+    let account =
+        Object::annotated(&[(contract::CLIENT_ID, client_id), (contract::TENANT_ID, "contoso.onmicrosoft.com")]);
+    let cluster = Cluster { service_account: Some(account), ..Cluster::default() };
+    let admission = cluster.admit(&pod);
+    assert_eq!(admission.denial, None);
+    admission.warnings
+}
