@@ -1,0 +1,189 @@
+//! One connection, from the accepted socket to its end.
+
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
+use hyper::{
+    body::{Body as _, Incoming},
+    rt::{Read, Write},
+    server::conn::http1,
+    service::{HttpService, Service},
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tower::Service as _;
+
+use super::{Door, Limits};
+use crate::drain::Drain;
+
+/// The most that one HTTP/1.1 connection buffers of a request before the handler takes it, header included. Buffers
+/// start at 8 KiB and grow only where needed.
+const HTTP1_BUFFER: usize = 64 * 1024;
+
+/// What ends with the open requests once it is told to.
+trait Stop: Future<Output = hyper::Result<()>> {
+    fn stop(self: Pin<&mut Self>);
+}
+
+/// Serves one connection until the peer leaves, a limit is hit or the drain ends it.
+pub(super) async fn serve(stream: TcpStream, door: Door, router: Router, limits: Limits, drain: Drain) {
+    match door {
+        Door::Plain => http1(stream, router, limits, drain).await,
+        #[cfg(feature = "tls")]
+        Door::Tls(acceptor) => tls::serve(stream, acceptor, router, limits, drain).await,
+    }
+}
+
+async fn http1<I>(io: I, router: Router, limits: Limits, drain: Drain)
+where
+    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+{
+    let asked = Arc::new(AtomicBool::new(false));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // Hyper's limit runs while the connection is idle, too; the first header's own limit is `drive`'s.
+        .header_read_timeout(limits.idle)
+        .max_buf_size(HTTP1_BUFFER)
+        .serve_connection(TokioIo::new(io), service(router, Arc::clone(&asked), drain.clone()));
+    drive(connection, &asked, limits.header, &drain).await;
+}
+
+fn service(
+    router: Router,
+    asked: Arc<AtomicBool>,
+    drain: Drain,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<Body>,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+> {
+    hyper::service::service_fn(move |request: Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
+        let keeps_alive = request.version() <= Version::HTTP_11;
+        let answer = router.clone().call(request.map(body));
+        let drain = drain.clone();
+        async move {
+            let mut response = answer.await?;
+            if keeps_alive && drain.leaving() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response)
+        }
+    })
+}
+
+/// Most requests to the sidecar are GETs; an empty body that is known to be one costs no allocation.
+fn body(incoming: Incoming) -> Body {
+    if incoming.is_end_stream() { Body::empty() } else { Body::new(incoming) }
+}
+
+async fn drive<C: Stop>(connection: C, asked: &AtomicBool, header: Duration, drain: &Drain) {
+    let mut connection = pin!(connection);
+    let mut silent = pin!(async {
+        tokio::time::sleep(header).await;
+        if asked.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    });
+    let mut started = pin!(drain.started());
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "A connection failed");
+                }
+                return;
+            }
+            () = silent.as_mut() => {
+                tracing::debug!(limit = ?header, "A connection sent no request in time");
+                return;
+            }
+            () = started.as_mut(), if !draining => {
+                draining = true;
+                connection.as_mut().stop();
+            }
+        }
+    }
+}
+
+impl<I, S> Stop for http1::Connection<I, S>
+where
+    I: Read + Write + Unpin + 'static,
+    S: HttpService<Incoming, ResBody = Body>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn stop(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+#[cfg(feature = "tls")]
+mod tls {
+    use hyper::server::conn::http2;
+    use hyper_util::rt::TokioExecutor;
+    use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+    use super::*;
+
+    /// Requests at the same time on one HTTP/2 connection.
+    const HTTP2_STREAMS: u32 = 256;
+
+    /// How much of one request may be on its way before the handler takes it, and of all of one connection: a review of
+    /// 3 MB passes in a few steps, and no client can make us hold much more.
+    const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
+    const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+    /// The most that request headers may take together.
+    const HTTP2_HEADERS: u32 = 16 * 1024;
+
+    /// After this silence the peer is asked for a sign of life (PING), which it must give in as much time again.
+    const HTTP2_PING: Duration = Duration::from_secs(30);
+
+    pub(super) async fn serve(stream: TcpStream, acceptor: TlsAcceptor, router: Router, limits: Limits, drain: Drain) {
+        match tokio::time::timeout(limits.handshake, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                http2(stream, router, limits, drain).await;
+            }
+            Ok(Ok(stream)) => http1(stream, router, limits, drain).await,
+            Ok(Err(error)) => tracing::debug!(%error, "A TLS handshake failed"),
+            Err(_) => tracing::debug!(limit = ?limits.handshake, "A TLS handshake took too long"),
+        }
+    }
+
+    async fn http2(stream: TlsStream<TcpStream>, router: Router, limits: Limits, drain: Drain) {
+        let asked = Arc::new(AtomicBool::new(false));
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(HTTP2_STREAMS)
+            .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+            .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+            .max_header_list_size(HTTP2_HEADERS)
+            .keep_alive_interval(HTTP2_PING)
+            .keep_alive_timeout(HTTP2_PING)
+            .serve_connection(TokioIo::new(stream), service(router, Arc::clone(&asked), drain.clone()));
+        drive(connection, &asked, limits.header, &drain).await;
+    }
+
+    impl<I, S> Stop for http2::Connection<I, S, TokioExecutor>
+    where
+        I: Read + Write + Unpin + 'static,
+        S: HttpService<Incoming, ResBody = Body>,
+        S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        S::Future: Send + 'static,
+    {
+        fn stop(self: Pin<&mut Self>) {
+            self.graceful_shutdown();
+        }
+    }
+}
