@@ -1,0 +1,87 @@
+//! What happens to certificates, told to whoever keeps readiness and metrics.
+
+use time::OffsetDateTime;
+
+/// Something that readiness or metrics may care about. Everything in it is fit for a label or a gauge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// For the first time a certificate is served and, where we keep `caBundle`, trusted. Told once.
+    Ready,
+    /// Another certificate is served.
+    Published {
+        /// See [`crate::resolver::Serving::publish`].
+        generation: u64,
+        /// The end of its validity.
+        not_after: OffsetDateTime,
+    },
+    /// New certificates were made and stored by this replica.
+    Issued,
+    /// `caBundle` was written by this replica.
+    Injected,
+    /// A step failed; it will be tried again.
+    Failed(Step),
+    /// The steps that failed work again.
+    Recovered,
+}
+
+/// What can fail, by the verb a person would use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Reading or checking `tls.crt` and `tls.key`.
+    ReadFiles,
+    /// Making keys and certificates.
+    Issue,
+    /// Reading the Secret.
+    ReadSecret,
+    /// Writing the Secret.
+    WriteSecret,
+    /// Reading a webhook configuration.
+    ReadConfiguration,
+    /// Writing a webhook configuration.
+    WriteConfiguration,
+    /// A whole round took too long.
+    Wait,
+}
+
+impl Step {
+    /// A stable name, for labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadFiles => "read_files",
+            Self::Issue => "issue",
+            Self::ReadSecret => "read_secret",
+            Self::WriteSecret => "write_secret",
+            Self::ReadConfiguration => "read_configuration",
+            Self::WriteConfiguration => "write_configuration",
+            Self::Wait => "wait",
+        }
+    }
+}
+
+/// Failures in a row, logged once each: a warning when the reason is new, then quiet, one line when it is over.
+#[derive(Default)]
+pub(crate) struct Trouble(Option<String>);
+
+impl Trouble {
+    pub(crate) fn failed(&mut self, step: Step, reason: String) -> Event {
+        if self.0.as_ref() == Some(&reason) {
+            tracing::debug!(step = step.as_str(), %reason, "Certificates still cannot be kept up to date");
+        } else {
+            tracing::warn!(
+                step = step.as_str(),
+                %reason,
+                "Certificates cannot be kept up to date; the last good one is served, trying again"
+            );
+            self.0 = Some(reason);
+        }
+        Event::Failed(step)
+    }
+
+    pub(crate) fn over(&mut self) -> Option<Event> {
+        self.0.take().map(|_| {
+            tracing::info!("Certificates are kept up to date again");
+            Event::Recovered
+        })
+    }
+}
