@@ -1,0 +1,72 @@
+//! The command line: one word at most. Settings are variables, because that is what an injected container has.
+
+use std::ffi::OsString;
+
+use podbadge_sidecar_core::contract::{PROBE, WAIT};
+use thiserror::Error;
+
+const VERSION: &str = concat!("podbadge-sidecar ", env!("CARGO_PKG_VERSION"));
+
+const HELP: &str = "\
+The local token endpoint of a pod.
+
+Usage: podbadge-sidecar [probe | wait]
+
+  (nothing)       serve until SIGTERM
+  probe           exit code 0 if the sidecar of this pod is ready
+  wait            the same, once it is ready, within a minute
+  -h, --help      this text
+  -V, --version   the version
+
+Variables: AZURE_TENANT_ID, AZURE_FEDERATED_TOKEN_FILE, AZURE_CLIENT_ID, AZURE_AUTHORITY_HOST, PODBADGE_PORT,
+PODBADGE_IDENTITY_HEADER, PODBADGE_CA_FILE, PODBADGE_LOG, HTTPS_PROXY, NO_PROXY.";
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Serve tokens.
+    Serve,
+    /// Ask the serving process whether it is ready.
+    Probe,
+    /// Ask until it is.
+    Wait,
+    /// Print this text.
+    Print(&'static str),
+}
+
+/// Something else was asked for.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("unknown argument {0:?}: use probe, wait, --help, --version or no argument at all")]
+pub(crate) struct Unknown(OsString);
+
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Unknown> {
+    let mut args = args.into_iter();
+    let command = match args.next() {
+        None => Command::Serve,
+        Some(arg) if arg == PROBE => Command::Probe,
+        Some(arg) if arg == WAIT => Command::Wait,
+        Some(arg) if arg == "-V" || arg == "--version" => Command::Print(VERSION),
+        Some(arg) if arg == "-h" || arg == "--help" => Command::Print(HELP),
+        Some(arg) => return Err(Unknown(arg)),
+    };
+    args.next().map_or(Ok(command), |arg| Err(Unknown(arg)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_word_at_most() {
+        let parse = |args: &[&str]| parse(args.iter().map(OsString::from));
+        assert_eq!(parse(&[]), Ok(Command::Serve));
+        assert_eq!(parse(&["probe"]), Ok(Command::Probe));
+        assert_eq!(parse(&["wait"]), Ok(Command::Wait));
+        assert_eq!(parse(&["--version"]), Ok(Command::Print(VERSION)));
+        for (args, unknown) in
+            [(&["serve"][..], "serve"), (&[""], ""), (&["probe", "x"], "x"), (&["--Version"], "--Version")]
+        {
+            assert_eq!(parse(args), Err(Unknown(unknown.into())));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Hands out tokens: from the cache while they are fresh, from Entra ID when they must be, and for any number of callers
+//! one exchange at a time per key.
+
+use std::future::Future;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use podbadge_runtime::backoff::Backoff;
+use podbadge_sidecar_core::error::Failure;
+use podbadge_sidecar_core::freshness::{Demand, Freshness, Move, decide};
+use podbadge_sidecar_core::request::Renewal;
+use podbadge_sidecar_core::response::AccessToken;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use crate::cache::{Cache, Entry, Failed, Flight, Full, Hold, Key, Outcome};
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+
+/// Far more than one pod asks for; at two kilobytes a token it bounds the memory.
+const CAPACITY: usize = 256;
+/// A mended federated credential is to be seen soon, a broken authority is not to be flooded.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(15));
+/// However long the authority asks for patience; its own examples say a minute.
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
+
+/// Gets one new token.
+pub(crate) trait Exchange: Send + Sync + 'static {
+    /// Ends within a time of its own, with a token or the reason why not.
+    fn exchange(&self, key: &Key) -> impl Future<Output = Result<AccessToken, Failure>> + Send;
+}
+
+pub(crate) struct Broker<E>(Arc<Inner<E>>);
+
+struct Inner<E> {
+    exchange: E,
+    cache: Mutex<Cache>,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+// === impl Broker ===
+
+impl<E: Exchange> Broker<E> {
+    pub(crate) fn new(exchange: E, clock: Clock, metrics: Metrics) -> Self {
+        Self::with_capacity(exchange, clock, metrics, CAPACITY)
+    }
+
+    fn with_capacity(exchange: E, clock: Clock, metrics: Metrics, capacity: usize) -> Self {
+        let cache = Mutex::new(Cache::new(capacity));
+        Self(Arc::new(Inner { exchange, cache, clock, metrics }))
+    }
+
+    /// A valid token for `key`, which its caller may hand out at once.
+    pub(crate) async fn token(&self, key: &Key, renewal: &Renewal) -> Outcome {
+        let (mut flight, second_choice) = {
+            let mut cache = self.0.cache();
+            let now = self.0.clock.now();
+            let entry = cache.entry(key, now).map_err(|Full| full())?;
+            let (token, held) = (entry.token.clone(), entry.held(Instant::now()));
+            let demand = demand(entry, renewal);
+            let lifetime = token.as_ref().map(|token| token.lifetime);
+            match (decide(lifetime, demand, held.is_some(), now), token, held) {
+                (Move::Serve, Some(token), _) => return Ok(token),
+                (Move::ServeAndRenew, Some(token), _) => {
+                    self.join(entry, key);
+                    return Ok(token);
+                }
+                (Move::Fail, _, Some(failed)) => return Err(failed),
+                (Move::Renew { or_serve: true }, token, _) => (self.join(entry, key), token),
+                _ => (self.join(entry, key), None),
+            }
+        };
+        let outcome = match flight.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or_else(|| Err(lost())),
+            Err(_) => Err(lost()),
+        };
+        // The wait may have outlasted the token.
+        let now = self.0.clock.now();
+        let second_choice = second_choice.filter(|token| token.lifetime.freshness(now) != Freshness::Expired);
+        outcome.or_else(|failed| second_choice.ok_or(failed))
+    }
+
+    /// The exchange on its way for `key`, or a new one. It is a task of its own: callers come and go, it stays.
+    fn join(&self, entry: &mut Entry, key: &Key) -> Flight {
+        if let Some(flight) = entry.flying() {
+            return flight.clone();
+        }
+        let (told, flight) = watch::channel(None);
+        entry.flight = Some(flight.clone());
+        let (inner, key) = (Arc::clone(&self.0), key.clone());
+        tokio::spawn(async move {
+            let outcome = inner.fly(&key).await;
+            told.send_replace(Some(outcome));
+        });
+        flight
+    }
+}
+
+// === impl Inner ===
+
+impl<E: Exchange> Inner<E> {
+    async fn fly(&self, key: &Key) -> Outcome {
+        let started = Instant::now();
+        let result = self.exchange.exchange(key).await;
+        let outcome = result.as_ref().map_or_else(Failure::as_str, |_| "token");
+        self.metrics.exchanged(outcome, started.elapsed());
+
+        let mut cache = self.cache();
+        // An entry with a flight is not forgotten, so it is there.
+        let Some(entry) = cache.landed(key) else {
+            return result.map(Arc::new).map_err(|failure| told_once(Arc::new(failure)));
+        };
+        entry.flight = None;
+        match result {
+            Ok(token) => {
+                report_success(key, &token, entry.failures);
+                (entry.failures, entry.hold) = (0, None);
+                let token = Arc::new(token);
+                entry.token = Some(Arc::clone(&token));
+                Ok(token)
+            }
+            Err(failure) => {
+                entry.failures = entry.failures.saturating_add(1);
+                report_failure(key, &failure, entry.failures);
+                let wait = hold(&failure, entry.failures, jitter());
+                let failure = Arc::new(failure);
+                entry.hold = Some(Hold { until: Instant::now() + wait, failure: Arc::clone(&failure) });
+                Err(Failed { failure, wait })
+            }
+        }
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        // No step leaves an entry half changed, so a panic elsewhere does not spoil it.
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === rules ===
+
+/// What the client's wish means for the token at hand: one refused by the resource must not be handed out again, any
+/// other will do.
+fn demand(entry: &Entry, renewal: &Renewal) -> Demand {
+    match (renewal, &entry.token) {
+        (Renewal::None, _) => Demand::Cached,
+        (Renewal::Bypass, _) => Demand::New,
+        (Renewal::Replace(refused), Some(token)) => {
+            let same = digest(&SHA256, token.secret.expose().as_bytes()).as_ref() == refused;
+            if same { Demand::Other } else { Demand::Cached }
+        }
+        (Renewal::Replace(_), None) => Demand::Cached,
+    }
+}
+
+/// How long to leave the authority alone. A token file costs nothing to read again, and the kubelet may have mended it.
+fn hold(failure: &Failure, failures: u32, jitter: f64) -> Duration {
+    match failure {
+        Failure::Assertion { .. } => Duration::ZERO,
+        _ => {
+            let asked = failure.retry_after().unwrap_or_default().min(LONGEST_HOLD);
+            BACKOFF.delay(failures, jitter).max(asked)
+        }
+    }
+}
+
+/// A sample from 0 to 1, from the randomness that the standard library seeds its maps with.
+fn jitter() -> f64 {
+    let sample = RandomState::new().hash_one(()) >> 32;
+    u32::try_from(sample).map_or(0.0, |sample| f64::from(sample) / f64::from(u32::MAX))
+}
+
+fn full() -> Failed {
+    let description = "more different tokens are being asked for at once than the sidecar holds".to_owned();
+    told_once(Arc::new(Failure::Unavailable { description, retry_after: None }))
+}
+
+fn lost() -> Failed {
+    let description = "the exchange with Entra ID ended without a result".to_owned();
+    told_once(Arc::new(Failure::Unavailable { description, retry_after: None }))
+}
+
+fn told_once(failure: Arc<Failure>) -> Failed {
+    Failed { failure, wait: Duration::ZERO }
+}
+
+fn report_success(key: &Key, token: &AccessToken, failures: u32) {
+    let (client_id, scope, expires) = (key.client_id, &*key.scope, token.lifetime.expiry());
+    if failures > 0 {
+        info!(%client_id, scope, %expires, failures, "Got a token again");
+    } else {
+        info!(%client_id, scope, %expires, "Got a token");
+    }
+}
+
+/// The first few of a row are for people, the rest for those who look closer.
+fn report_failure(key: &Key, failure: &Failure, failures: u32) {
+    let (client_id, scope, kind) = (key.client_id, &*key.scope, failure.as_str());
+    if failures <= 3 {
+        warn!(%client_id, scope, kind, failures, error = %failure, "Cannot get a token");
+    } else {
+        debug!(%client_id, scope, kind, failures, error = %failure, "Cannot get a token");
+    }
+}
+
+#[cfg(test)]
+mod tests;

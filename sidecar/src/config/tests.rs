@@ -1,0 +1,101 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+const TENANT: &str = "22222222-2222-3333-4444-555555555555";
+
+fn read(more: &[(&str, &str)]) -> Result<Config, Wrong> {
+    let mut vars: BTreeMap<&str, &str> =
+        [("AZURE_TENANT_ID", TENANT), ("AZURE_FEDERATED_TOKEN_FILE", "/tokens/t")].into();
+    vars.extend(more.iter().copied());
+    Config::from_vars(&|name| vars.get(name).map(OsString::from))
+}
+
+#[test]
+fn defaults() {
+    let config = read(&[]).expect("valid");
+    assert_eq!((config.port, config.level), (8000, logs::Level::Info));
+    assert_eq!(config.entra.authority.as_str(), "https://login.microsoftonline.com/");
+    assert!(config.policy.client_id.is_none() && config.policy.identity_header.is_none());
+    assert!(config.entra.proxy.is_none() && config.entra.roots.is_empty());
+}
+
+#[test]
+fn empty_is_unset() {
+    let empty =
+        ["AZURE_CLIENT_ID", "AZURE_AUTHORITY_HOST", "PODBADGE_PORT", "PODBADGE_IDENTITY_HEADER", "PODBADGE_LOG"];
+    let vars: Vec<_> = empty.into_iter().chain(["PODBADGE_CA_FILE", "HTTPS_PROXY"]).map(|name| (name, "")).collect();
+    let config = read(&vars).expect("valid");
+    assert!(config.policy.identity_header.is_none() && config.port == 8000);
+}
+
+#[test]
+fn every_wrong_value_is_named_with_its_range() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let no_pem = folder.path().join("ca.crt");
+    std::fs::write(&no_pem, "hello").expect("written");
+    let broken = folder.path().join("broken.crt");
+    std::fs::write(&broken, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").expect("written");
+    let long = folder.path().join("long.crt");
+    std::fs::write(&long, vec![b'\n'; 1024 * 1024 + 1]).expect("written");
+    let long = long.to_string_lossy().into_owned();
+    let (no_pem, broken) = (no_pem.to_string_lossy().into_owned(), broken.to_string_lossy().into_owned());
+    for (variable, value, part) in [
+        ("AZURE_TENANT_ID", "", "is not set: it must be the tenant's GUID or domain name"),
+        ("AZURE_TENANT_ID", "a/b", "=\"a/b\" is wrong: it must be a GUID or a domain name"),
+        ("AZURE_FEDERATED_TOKEN_FILE", "", "is not set: it must be the path"),
+        ("AZURE_CLIENT_ID", "my-app", "=\"my-app\" is wrong: it must be a GUID"),
+        ("AZURE_AUTHORITY_HOST", "http://login.microsoftonline.com", "must be an https URL"),
+        ("AZURE_AUTHORITY_HOST", "login.microsoftonline.com", "must be an https URL"),
+        ("AZURE_AUTHORITY_HOST", "https://x/?y", "must be an https URL"),
+        ("AZURE_AUTHORITY_HOST", "https://", "must be an https URL"),
+        ("PODBADGE_PORT", "0", "=\"0\" is wrong: it must be a port from 1 to 65535"),
+        ("PODBADGE_PORT", "65536", "from 1 to 65535"),
+        ("PODBADGE_PORT", "http", "from 1 to 65535"),
+        ("PODBADGE_PORT", "-1", "from 1 to 65535"),
+        ("PODBADGE_PORT", "+8000", "from 1 to 65535"),
+        ("PODBADGE_PORT", " 8000", "from 1 to 65535"),
+        ("PODBADGE_LOG", "loud", "must be error, warn, info, debug or trace"),
+        ("PODBADGE_CA_FILE", "/no/such/file", "No such file"),
+        ("PODBADGE_CA_FILE", "/dev/zero", "not a regular file"),
+        ("PODBADGE_CA_FILE", &long, "more than 1048576 bytes"),
+        ("PODBADGE_CA_FILE", &no_pem, "it has none"),
+        ("PODBADGE_CA_FILE", &broken, "readable file of PEM certificates"),
+    ] {
+        let error = read(&[(variable, value)]).expect_err(variable).to_string();
+        assert!(error.starts_with(variable) && error.contains(part) && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn wrong_values_that_may_be_secrets_are_not_shown() {
+    for (variable, value) in [
+        ("PODBADGE_IDENTITY_HEADER", "hunter two"),
+        ("PODBADGE_IDENTITY_HEADER", "hunterü"),
+        ("HTTPS_PROXY", "socks5://user:hunter@proxy:1"),
+        ("AZURE_AUTHORITY_HOST", "https://user:hunter@x/"),
+    ] {
+        let error = read(&[(variable, value)]).expect_err(variable).to_string();
+        assert!(error.starts_with(&format!("{variable} is wrong")) && !error.contains("hunter"), "{error}");
+    }
+    let config = read(&[("PODBADGE_IDENTITY_HEADER", "hunter")]).expect("valid");
+    assert!(!format!("{config:?}").contains("hunter"));
+}
+
+#[test]
+fn a_proxy_serves_the_authority_unless_it_is_on_loopback() {
+    for (authority, expected) in [
+        ("https://login.microsoftonline.com/", true),
+        ("https://127.0.0.1:8443/", false),
+        ("https://[::1]:8443/", false),
+        ("https://localhost:8443/", false),
+        ("https://entra.localhost:8443/", false),
+    ] {
+        for name in ["HTTPS_PROXY", "https_proxy"] {
+            for proxy in ["http://proxy.example:3128", "proxy.example:3128", "https://proxy.example"] {
+                let config = read(&[("AZURE_AUTHORITY_HOST", authority), (name, proxy)]).expect("valid");
+                assert_eq!(config.entra.proxy.is_some(), expected, "{authority} {name}={proxy}");
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The exchange with Entra ID: the pod's token goes there as a client assertion, an access token comes back
+//! (<https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>, third case).
+
+mod answer;
+mod transport;
+
+use std::time::Duration;
+
+use oauth2::basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse};
+use oauth2::{AuthType, Client, ClientId, RequestTokenError, Scope, StandardRevocableToken, TokenUrl};
+use podbadge_sidecar_core::assertion::Assertion;
+use podbadge_sidecar_core::error::Failure;
+use podbadge_sidecar_core::freshness::Lifetime;
+use podbadge_sidecar_core::response::AccessToken;
+use reqwest::Url;
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+use zeroize::Zeroize as _;
+
+use crate::broker::Exchange;
+use crate::cache::Key;
+use crate::clock::Clock;
+use crate::config;
+use crate::token_file::TokenFile;
+use answer::Granted;
+use transport::{Fault, Https};
+
+/// For everything between a request and its answer; clients give up after ten seconds and more.
+const DEADLINE: Duration = Duration::from_secs(9);
+/// Entra's code for an assertion out of its time: then the kubelet may just have replaced the file.
+const OUT_OF_TIME: u32 = 700_024;
+
+type OAuth = Client<
+    BasicErrorResponse,
+    Granted,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+>;
+
+pub(crate) struct Entra {
+    config: config::Entra,
+    token_file: TokenFile,
+    clock: Clock,
+    /// Made at the first exchange: a pod that never asks pays neither its time nor its memory.
+    http: OnceCell<Https>,
+}
+
+// === impl Entra ===
+
+impl Entra {
+    pub(crate) fn new(config: config::Entra, clock: Clock) -> Self {
+        let token_file = TokenFile::new(config.token_file.clone());
+        Self { config, token_file, clock, http: OnceCell::new() }
+    }
+
+    async fn attempts(&self, key: &Key) -> Result<AccessToken, Failure> {
+        let assertion = self.token_file.read(self.clock.now())?;
+        let first = self.attempt(key, &assertion).await;
+        if !matches!(&first, Err(Failure::Refused { error, .. }) if error.error_codes.contains(&OUT_OF_TIME)) {
+            return first;
+        }
+        let renewed = self.token_file.read(self.clock.now())?;
+        if renewed.jwt().matches(assertion.jwt().expose().as_bytes()) {
+            first
+        } else {
+            self.attempt(key, &renewed).await
+        }
+    }
+
+    async fn attempt(&self, key: &Key, assertion: &Assertion) -> Result<AccessToken, Failure> {
+        let http = self.http.get_or_try_init(async || Https::new(&self.config)).await;
+        let http = http.map_err(|error| self.unavailable(&Fault::Unusable(error.to_string())))?;
+        let client = OAuth::new(ClientId::new(key.client_id.to_string()))
+            .set_auth_type(AuthType::RequestBody)
+            .set_token_uri(TokenUrl::from_url(self.token_url(key)));
+        // Before the request, so that whatever the answer takes is not added to the token's life.
+        let issued = self.clock.now();
+        let answer = client
+            .exchange_client_credentials()
+            .add_scope(Scope::new(key.scope.to_string()))
+            .add_extra_param("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+            .add_extra_param("client_assertion", assertion.jwt().expose())
+            .request_async(http)
+            .await;
+        match answer {
+            Ok(granted) => {
+                let (secret, lasts, refresh_in) =
+                    granted.into_parts().ok_or_else(|| self.unavailable(&Fault::NoToken))?;
+                Ok(AccessToken { secret, lifetime: Lifetime::new(issued, lasts, refresh_in) })
+            }
+            Err(RequestTokenError::Request(Fault::Refused { status, error })) => Err(Failure::Refused {
+                status: status.as_u16(),
+                error,
+                client_id: key.client_id,
+                presented: assertion.claims().clone(),
+            }),
+            Err(RequestTokenError::Request(fault)) => Err(self.unavailable(&fault)),
+            // Not looked at, since it may hold a token.
+            Err(RequestTokenError::Parse(_, mut body)) => {
+                body.zeroize();
+                Err(self.unavailable(&Fault::NoToken))
+            }
+            Err(RequestTokenError::ServerResponse(_) | RequestTokenError::Other(_)) => {
+                Err(self.unavailable(&Fault::NoToken))
+            }
+        }
+    }
+
+    /// Tenants need no escaping, and a path of the authority is kept.
+    fn token_url(&self, key: &Key) -> Url {
+        let mut url = self.config.authority.clone();
+        let path = format!("{}/{}/oauth2/v2.0/token", url.path().trim_end_matches('/'), key.tenant);
+        url.set_path(&path);
+        url
+    }
+
+    fn unavailable(&self, fault: &Fault) -> Failure {
+        if let Fault::Throttled { retry_after } = fault {
+            return Failure::Throttled { retry_after: *retry_after };
+        }
+        let description = format!("Entra ID at {} {fault}", self.config.authority);
+        Failure::Unavailable { description, retry_after: fault.retry_after() }
+    }
+}
+
+impl Exchange for Entra {
+    async fn exchange(&self, key: &Key) -> Result<AccessToken, Failure> {
+        let late = |_| self.unavailable(&Fault::Slow(DEADLINE));
+        timeout(DEADLINE, self.attempts(key)).await.map_err(late)?
+    }
+}

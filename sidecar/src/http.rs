@@ -1,0 +1,94 @@
+//! The endpoint's HTTP: one event and one sample per request, at this edge.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use podbadge_runtime::{admin, metrics::Metrics as Rendered, ready::Readiness};
+use podbadge_sidecar_core::error::Answer;
+use podbadge_sidecar_core::ids::TenantId;
+use podbadge_sidecar_core::request::{self, Policy, TokenRequest};
+use podbadge_sidecar_core::response;
+use tracing::debug;
+
+use crate::broker::{Broker, Exchange};
+use crate::cache::Key;
+use crate::clock::Clock;
+use crate::guard;
+use crate::metrics::Metrics;
+
+/// What a token request needs.
+pub(crate) struct Endpoint<E> {
+    pub(crate) policy: Policy,
+    pub(crate) tenant: Arc<TenantId>,
+    pub(crate) broker: Broker<E>,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Metrics,
+}
+
+/// The health of the process under its three paths, and for every other path the token endpoint, which judges the path by
+/// its own rules.
+pub(crate) fn router<E: Exchange>(endpoint: Endpoint<E>, readiness: Readiness, rendered: Rendered) -> Router {
+    let tokens = Router::new().fallback(token::<E>).with_state(Arc::new(endpoint));
+    tokens.merge(admin::router(readiness, rendered))
+}
+
+async fn token<E: Exchange>(State(endpoint): State<Arc<Endpoint<E>>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match request::read(&guard::head(&parts), &endpoint.policy) {
+        Ok(request) => endpoint.answer(&request).await,
+        Err(rejection) => {
+            let form = rejection.form().map_or("none", request::Form::as_str);
+            endpoint.metrics.answered(form, "rejected");
+            debug!(form, reason = %rejection, "Rejected a request");
+            failure(rejection.answer())
+        }
+    }
+}
+
+impl<E: Exchange> Endpoint<E> {
+    async fn answer(&self, request: &TokenRequest) -> Response {
+        let TokenRequest { form, client_id, resource, renewal } = request;
+        let key = Key { client_id: *client_id, tenant: Arc::clone(&self.tenant), scope: resource.scope().into() };
+        match self.broker.token(&key, renewal).await {
+            Ok(token) => {
+                self.metrics.answered(form.as_str(), "token");
+                debug!(form = form.as_str(), %client_id, %resource, "Handed out a token");
+                json(StatusCode::OK, response::body(&token, *client_id, resource, self.clock.now()))
+            }
+            Err(failed) => {
+                let outcome = failed.failure.as_str();
+                self.metrics.answered(form.as_str(), outcome);
+                debug!(form = form.as_str(), %client_id, %resource, outcome, "Handed out no token");
+                failure(failed.failure.answer(*form, failed.wait))
+            }
+        }
+    }
+}
+
+fn failure(Answer { status, retry_after, allow, body }: Answer) -> Response {
+    // The core's statuses are all valid ones.
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(status, body);
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    if let Some(methods) = allow {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    }
+    response
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    // RFC 6749 section 5.1 for whatever holds a token.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

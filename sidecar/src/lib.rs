@@ -1,0 +1,78 @@
+//! The local token endpoint of a pod: it answers as Azure's instance metadata service and App Service do, and gets its
+//! tokens from Entra ID by workload identity federation.
+//!
+//! ```text
+//! runtime::serve -> http -> guard -> core::request -> broker -> cache ------------------> core::response
+//!                                                       |                                      ^
+//!                                                       '-> token_file -> core::assertion -> exchange -> Entra ID
+//! ```
+
+pub mod app;
+mod args;
+mod broker;
+mod cache;
+mod clock;
+pub mod config;
+mod exchange;
+mod file;
+mod guard;
+mod http;
+mod metrics;
+mod probe;
+mod token_file;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use args::Command;
+use config::Config;
+
+/// A wrong argument or setting.
+const MISUSED: u8 = 2;
+
+/// The program: `args` without its name, `vars` as the environment has them. Every failure is one line on standard error
+/// and an exit code: 2 for wrong arguments and settings, 1 for anything else.
+pub fn main(args: impl IntoIterator<Item = OsString>, vars: impl Fn(&str) -> Option<OsString>) -> ExitCode {
+    match args::parse(args) {
+        Ok(Command::Serve) => match Config::from_vars(&vars) {
+            Ok(config) => ended(app::main(config)),
+            Err(error) => misused(&error),
+        },
+        Ok(Command::Probe) => ask(&vars, probe::ready),
+        Ok(Command::Wait) => ask(&vars, probe::wait),
+        Ok(Command::Print(text)) => {
+            let printed = writeln!(std::io::stdout(), "{text}");
+            ended(printed.map_err(anyhow::Error::from))
+        }
+        Err(error) => misused(&error),
+    }
+}
+
+/// Asks the serving process of this pod.
+fn ask(vars: &impl Fn(&str) -> Option<OsString>, question: fn(u16) -> Result<(), probe::NotReady>) -> ExitCode {
+    match config::port(vars) {
+        Ok(port) => ended(question(port).map_err(anyhow::Error::from)),
+        Err(error) => misused(&error),
+    }
+}
+
+fn misused(error: &dyn std::fmt::Display) -> ExitCode {
+    complain(error);
+    ExitCode::from(MISUSED)
+}
+
+fn ended(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complain(error: &dyn std::fmt::Display) {
+    // Nobody is left to tell if standard error is closed.
+    let _ = writeln!(std::io::stderr(), "podbadge-sidecar: {error}");
+}

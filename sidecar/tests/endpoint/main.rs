@@ -1,0 +1,8 @@
+//! The sidecar as its clients and Entra ID see it, over real sockets and TLS.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod authority;
+mod exchange;
+mod pod;
+mod process;
+mod protocol;
