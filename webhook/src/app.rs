@@ -1,0 +1,126 @@
+//! The process from its settings to its end.
+
+use crate::{
+    admit::Admission,
+    args::Args,
+    config::Config,
+    http,
+    lookup::{Cluster, Index, Watches},
+    metrics::{Admissions, Lookups},
+    server_version, tls,
+};
+use anyhow::{Context as _, anyhow};
+use kube::Client;
+use podbadge_runtime::{
+    admin, drain,
+    metrics::{self, Metrics, Registry},
+    ready::{Latch, Readiness},
+    serve::{Bound, Limits},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::runtime::Builder;
+
+/// Endpoints leave the Service a few seconds after the pod began to end; until then reviews keep coming. Both together
+/// stay below the 30 seconds that a pod has by default.
+const STEPS: drain::Steps = drain::Steps { linger: Duration::from_secs(5), deadline: Duration::from_secs(15) };
+
+/// Runs the webhook until a signal ends it.
+///
+/// # Errors
+///
+/// [`crate::config::Invalid`] for a wrong setting; else what could not be started, or what ended before its time.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let logs = args.logs;
+    let config = Config::try_from(args)?;
+    logs.init()?;
+    // The API server's client takes the process's provider.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    // More threads than cores only wait for each other.
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
+    let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let ended = runtime.block_on(serve(config));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let readiness = Readiness::default();
+    let (trigger, draining) = drain::drain();
+    let door = Bound::bind(config.listen_address)?;
+    let admin_door = Bound::bind(config.admin_address)?;
+    tracing::info!(webhook = %door.local_addr(), admin = %admin_door.local_addr(), "Listening");
+
+    let mut registry = metrics::registry("podbadge_webhook", env!("CARGO_PKG_VERSION"));
+    let app = App::new(config, &readiness, &mut registry).await?;
+    let admin = admin::router(readiness.clone(), Metrics::from(registry));
+    let mut admin = tokio::spawn(admin_door.serve(admin, Limits::default(), draining.clone()));
+    let mut app = tokio::spawn(app.run(door, draining));
+    let mut signal = std::pin::pin!(drain::signalled());
+    tokio::select! {
+        signal = &mut signal => signal.context("signals cannot be received")?,
+        ended = &mut app => return ended?.and_then(|()| anyhow::bail!("serving ended by itself")),
+        ended = &mut admin => return Ok(ended??),
+    }
+    let (app, admin) = drain::shutdown(&readiness, trigger, STEPS, async { tokio::join!(app, admin) }).await?;
+    app??;
+    Ok(admin??)
+}
+
+/// Everything that serves reviews.
+struct App {
+    config: Config,
+    client: Client,
+    version: Latch,
+    watches: Watches,
+    certificate: tls::Source,
+    cluster: Cluster,
+    admissions: Admissions,
+}
+
+impl App {
+    async fn new(config: Config, readiness: &Readiness, registry: &mut Registry) -> anyhow::Result<Self> {
+        // Its sources repeat what it says itself, and its further lines quote the file, which may hold a token.
+        let cluster = kube::Config::infer().await.map_err(|error| {
+            let error = error.to_string();
+            let why = error.lines().next().unwrap_or_default();
+            anyhow!("no cluster is known: run in a pod with a service account, or name a file with KUBECONFIG: {why}")
+        })?;
+        let client = Client::try_from(cluster).context("the cluster's settings cannot be used")?;
+        let index = Arc::new(Index::default());
+        Ok(Self {
+            watches: Watches::new(client.clone(), Arc::clone(&index), readiness),
+            certificate: tls::Source::new(&config, client.clone(), readiness, registry)?,
+            cluster: Cluster::new(client.clone(), index, Lookups::register(registry)),
+            admissions: Admissions::register(registry),
+            version: readiness.latch("server version known"),
+            client,
+            config,
+        })
+    }
+
+    /// Serves until the drain is over. A part that ends before is an error: without its watch or its certificate the
+    /// process would go on with yesterday's knowledge.
+    async fn run(self, door: Bound, draining: drain::Drain) -> anyhow::Result<()> {
+        let Self { config, client, version, watches, certificate, cluster, admissions } = self;
+        let tls = certificate.server_config();
+        let serving = async {
+            let mut settings = config.settings;
+            settings.sidecar.native = match config.native_sidecar {
+                Some(native) => native,
+                None => tokio::select! {
+                    native = server_version::has_native_sidecar(&client) => native,
+                    () = draining.started() => return Ok(()),
+                },
+            };
+            // Until here nobody accepts connections.
+            version.open();
+            let router = http::router(Admission::new(Arc::new(settings), cluster), admissions);
+            Ok(door.serve_tls(tls, router, Limits::default(), draining).await?)
+        };
+        tokio::select! {
+            served = serving => served,
+            () = watches.run() => anyhow::bail!("the watch of service accounts ended"),
+            () = certificate.run() => anyhow::bail!("the care for the certificate ended"),
+        }
+    }
+}

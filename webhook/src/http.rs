@@ -1,0 +1,132 @@
+//! The door of the API server: one path, three outcomes, and what each is in HTTP.
+
+use crate::{
+    admit::{Admission, Error},
+    lookup::Lookup,
+    metrics::{Admissions, Outcome},
+};
+use axum::{
+    Router,
+    body::{Body, Bytes, HttpBody as _},
+    extract::{RawQuery, State},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use http::{HeaderValue, StatusCode, header};
+use http_body_util::BodyExt as _;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The path that Azure Workload Identity serves, too.
+pub const PATH: &str = "/mutate-v1-pod";
+
+/// The largest body. etcd takes objects of 1.5 MiB, a review holds two and their JSON is longer; near 3 MB were seen.
+const LARGEST: usize = 8 << 20;
+
+/// How much of a body that is too large is read, and forgotten, before it is refused.
+const DRAINED: usize = 64 << 20;
+
+/// The API server's time-out where the request does not repeat it, its own default.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The range that a webhook configuration allows
+/// (<https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#timeouts>).
+const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest look-up. Beyond, another try has better chances than more patience.
+const LONGEST_LOOKUP: Duration = Duration::from_secs(1);
+
+/// When the API server comes back after a failure of ours.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+struct Door<L> {
+    admission: Admission<L>,
+    metrics: Admissions,
+}
+
+/// The webhook's routes.
+pub fn router<L: Lookup>(admission: Admission<L>, metrics: Admissions) -> Router {
+    let door = Arc::new(Door { admission, metrics });
+    Router::new().route(PATH, post(mutate::<L>)).with_state(door)
+}
+
+async fn mutate<L: Lookup>(State(door): State<Arc<Door<L>>>, RawQuery(query): RawQuery, body: Body) -> Response {
+    let started = Instant::now();
+    let timeout = timeout(query.as_deref().unwrap_or_default());
+    let late = |_| Err((StatusCode::REQUEST_TIMEOUT, format!("the body did not end within {} s", timeout.as_secs())));
+    let body = match tokio::time::timeout(timeout, whole(body)).await.unwrap_or_else(late) {
+        Ok(body) => body,
+        Err((status, text)) => {
+            tracing::warn!(%status, error = text, "Refused");
+            door.metrics.count(Outcome::Refuse, "bad_body", started.elapsed());
+            return refusal(status, text);
+        }
+    };
+    let deadline = LONGEST_LOOKUP.min(timeout / 4);
+    let (outcome, reason, response) = match door.admission.answer(&body, deadline).await {
+        Ok(answer) => {
+            match answer.denial {
+                Some(denial) => tracing::info!(reason = answer.reason, denial, "Denied"),
+                None => tracing::debug!(reason = answer.reason, "Allowed"),
+            }
+            let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+            (answer.outcome, answer.reason, (headers, answer.body).into_response())
+        }
+        Err(Error::NoReview(error)) => {
+            tracing::warn!(%error, "Refused");
+            (Outcome::Refuse, "no_review", refusal(StatusCode::BAD_REQUEST, error.to_string()))
+        }
+        Err(Error::Unavailable(error)) => {
+            tracing::warn!(%error, "Failed");
+            (Outcome::Fail, "lookup", failure(error.to_string(), timeout))
+        }
+    };
+    door.metrics.count(outcome, reason, started.elapsed());
+    response
+}
+
+/// Reads the body, unless it is too large. It is for the caller to end the wait for a sender that stalls: HTTP has no
+/// time-out of its own here, and connections are few.
+async fn whole(mut body: Body) -> Result<Bytes, (StatusCode, String)> {
+    if body.size_hint().lower() <= LARGEST as u64 {
+        let read = axum::body::to_bytes(body, LARGEST).await;
+        let text = || format!("the body ended early, or is larger than {} MiB", LARGEST >> 20);
+        return read.map_err(|_| (StatusCode::BAD_REQUEST, text()));
+    }
+    // Who is still writing does not read an answer, so what was announced is let in first, within reason.
+    let mut left = DRAINED;
+    while left > 0
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        left = left.saturating_sub(frame.data_ref().map_or(1, Bytes::len).max(1));
+    }
+    Err((StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {} MiB", LARGEST >> 20)))
+}
+
+/// What the API server says it will wait, in whole seconds as it writes them: `?timeout=5s`. Others may say anything.
+fn timeout(query: &str) -> Duration {
+    let value = query.split('&').find_map(|pair| pair.strip_prefix("timeout="));
+    let seconds = value.and_then(|value| value.strip_suffix('s')?.parse().ok());
+    seconds.map_or(DEFAULT_TIMEOUT, Duration::from_secs).clamp(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)
+}
+
+fn refusal(status: StatusCode, text: String) -> Response {
+    (status, text + "\n").into_response()
+}
+
+/// A failure of ours. With `Retry-After` the API server asks again by itself, and on a new connection perhaps another
+/// replica, so that no user notices; without room for that, the entry's failure policy should act at once.
+fn failure(text: String, timeout: Duration) -> Response {
+    let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, text);
+    if timeout > RETRY_AFTER {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+    }
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,18 @@
+//! The mutating admission webhook: the shell around `podbadge-webhook-core`.
+//!
+//! ```text
+//! runtime::serve -> http -> review (read) -> admit -> core::screen -> lookup -> core::decide -> review (reply)
+//!                                                                       |
+//!                                                     index <- watches of service accounts and namespaces
+//! ```
+
+pub mod admit;
+pub mod app;
+pub mod args;
+pub mod config;
+pub mod http;
+pub mod lookup;
+pub mod metrics;
+pub mod review;
+mod server_version;
+mod tls;

@@ -1,0 +1,92 @@
+//! What is known about a pod's service account and namespace: the one thing that admission has to look up.
+
+mod cluster;
+mod index;
+mod watch;
+
+pub use cluster::Cluster;
+pub use index::{Entry, Index};
+pub use watch::Watches;
+
+use podbadge_webhook_core::{
+    decision::{Known, OptIn},
+    identity::{Namespace, ServiceAccount},
+};
+use std::{future::Future, sync::Arc, time::Duration};
+
+/// A pod's service account and how it opts in.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The namespace of pod and account.
+    pub namespace: &'a str,
+    /// The account's name.
+    pub service_account: &'a str,
+    /// A labelled pod expects an identity, so an account without one is worth a second look.
+    pub opt_in: OptIn,
+}
+
+/// What is known, to be borrowed as [`Known`].
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// `None` where there is no such service account.
+    pub service_account: Option<Arc<ServiceAccount>>,
+    /// The namespace's defaults.
+    pub namespace: Arc<Namespace>,
+}
+
+/// The service account could not be looked up: our failure, not the user's.
+#[derive(Debug, thiserror::Error)]
+pub enum Unavailable {
+    /// The API server did not answer in time.
+    #[error("the service account could not be read within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    /// The API server answered with an error.
+    #[error("the service account could not be read: {}", told(.0))]
+    Failed(#[source] Box<kube::Error>),
+}
+
+/// Where service accounts are looked up: the cluster, or a fixed set.
+pub trait Lookup: Send + Sync + 'static {
+    /// Answers from memory, or asks once, for at most `deadline`.
+    fn facts(
+        &self,
+        question: Question<'_>,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<Facts, Unavailable>> + Send;
+}
+
+/// What went wrong, on one line: the client's own text of a refusal is the whole status object.
+fn told(error: &kube::Error) -> String {
+    let text = match error {
+        kube::Error::Api(status) => format!("{} {}: {}", status.code, status.reason, status.message),
+        other => other.to_string(),
+    };
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+// === impl Facts ===
+
+impl Facts {
+    /// The facts as decisions take them.
+    pub fn known(&self) -> Known<'_> {
+        Known { service_account: self.service_account.as_deref(), namespace: &self.namespace }
+    }
+}
+
+/// A fixed set: what is not in it does not exist.
+impl Lookup for Index {
+    async fn facts(&self, question: Question<'_>, _deadline: Duration) -> Result<Facts, Unavailable> {
+        let entry = self.service_account(question.namespace, question.service_account);
+        Ok(Facts { service_account: entry.known(), namespace: self.namespace(question.namespace) })
+    }
+}
+
+impl<L: Lookup> Lookup for Arc<L> {
+    fn facts(
+        &self,
+        question: Question<'_>,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<Facts, Unavailable>> + Send {
+        L::facts(self, question, deadline)
+    }
+}

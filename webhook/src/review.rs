@@ -1,0 +1,188 @@
+//! Reads an AdmissionReview and writes its answer
+//! (<https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/>).
+
+mod reply;
+
+pub use reply::{denied, patched};
+
+use podbadge_webhook_core::{
+    pod::{Pod, Text},
+    value::{cut, excerpt},
+};
+use serde::{Deserialize, de::IgnoredAny};
+
+/// The one version that every supported API server speaks.
+const API_VERSION: &str = "admission.k8s.io/v1";
+const KIND: &str = "AdmissionReview";
+
+/// The most that is told of where an error is: paths hold keys, which may be of any length.
+const LONGEST_FIELD: usize = 256;
+
+/// A review, as far as it decides something.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a, O: Deserialize<'de>"))]
+struct Envelope<'a, O> {
+    #[serde(default)]
+    api_version: Text<'a>,
+    #[serde(default)]
+    kind: Text<'a>,
+    request: Option<Request<'a, O>>,
+}
+
+/// The request of a review, with its object read as `O`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a, O: Deserialize<'de>"))]
+pub struct Request<'a, O = Pod<'a>> {
+    /// Identifies the review; every answer repeats it.
+    pub uid: Text<'a>,
+    /// What the object is.
+    #[serde(default)]
+    resource: Resource<'a>,
+    #[serde(default)]
+    sub_resource: Option<Text<'a>>,
+    #[serde(default)]
+    operation: Text<'a>,
+    /// The namespace; pods of controllers do not repeat it in their metadata.
+    #[serde(default)]
+    pub namespace: Option<Text<'a>>,
+    /// The object as it would be created.
+    pub object: Option<O>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Resource<'a> {
+    group: Text<'a>,
+    resource: Text<'a>,
+}
+
+/// What a review turns out to be.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one call, and nearly always holds a pod")]
+pub enum Review<'a> {
+    /// A pod is to be created.
+    Pod(Request<'a>),
+    /// Something else happens; it is none of our business.
+    Other {
+        /// The review's uid.
+        uid: Text<'a>,
+        /// What happens to what, for a warning.
+        what: String,
+    },
+    /// A pod with a field of the wrong type.
+    BadPod {
+        /// The review's uid.
+        uid: Text<'a>,
+        /// The field and what is wrong with it.
+        error: String,
+    },
+}
+
+/// Why a text is no review. Such a request does not come from an API server.
+#[derive(Debug, thiserror::Error)]
+pub enum NoReview {
+    /// Nothing was sent.
+    #[error("the body is empty; an AdmissionReview of {API_VERSION} is expected")]
+    Empty,
+    /// Not JSON, or not an object of that shape.
+    #[error("the body is not an AdmissionReview in JSON: {0}")]
+    Malformed(String),
+    /// Another kind or version.
+    #[error("the body is a {kind:?} of {version:?}; an {KIND:?} of {API_VERSION:?} is expected")]
+    Version {
+        /// What it says it is.
+        kind: String,
+        /// Of which version.
+        version: String,
+    },
+    /// A review without its request, such as an answer.
+    #[error("the AdmissionReview has no request")]
+    NoRequest,
+}
+
+/// Reads the body of a request in one pass; only where that fails, a second one finds out what is wrong.
+///
+/// # Errors
+///
+/// The body is no review at all.
+pub fn read(body: &[u8]) -> Result<Review<'_>, NoReview> {
+    match serde_json::from_slice::<Envelope<'_, Pod<'_>>>(body) {
+        Ok(envelope) => {
+            let mut request = envelope.request()?;
+            Ok(match request.other() {
+                Some(what) => Review::Other { uid: request.uid, what },
+                None => {
+                    // A creation without an object does not happen; reading it as an empty pod leaves it alone.
+                    request.object.get_or_insert_default();
+                    Review::Pod(request)
+                }
+            })
+        }
+        Err(error) => explain(body, &error),
+    }
+}
+
+fn explain<'a>(body: &'a [u8], error: &serde_json::Error) -> Result<Review<'a>, NoReview> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Err(NoReview::Empty);
+    }
+    let request = serde_json::from_slice::<Envelope<'_, IgnoredAny>>(body)
+        .map_err(|_| NoReview::Malformed(described(error)))?
+        .request()?;
+    if let Some(what) = request.other() {
+        return Ok(Review::Other { uid: request.uid, what });
+    }
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let error = match serde_path_to_error::deserialize::<_, Envelope<'_, Pod<'_>>>(&mut reader) {
+        Err(named) => {
+            let path = named.path().to_string();
+            let field = path.strip_prefix("request.object.").unwrap_or(&path);
+            format!("pod field {}: {}", cut(field, LONGEST_FIELD), described(named.inner()))
+        }
+        Ok(_) => described(error),
+    };
+    Ok(Review::BadPod { uid: request.uid, error })
+}
+
+/// The error without the value that caused it, which may be a password in the wrong place, or megabytes.
+fn described(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match (text.split(['"', '`']).next(), text.rsplit_once(", expected ")) {
+        (Some(found), Some((_, expected))) if text.contains(['"', '`']) => {
+            format!("{}, expected {}", found.trim_end(), cut(expected, LONGEST_FIELD))
+        }
+        _ => cut(&text, LONGEST_FIELD).into_owned(),
+    }
+}
+
+// === impl Envelope ===
+
+impl<'a, O> Envelope<'a, O> {
+    fn request(self) -> Result<Request<'a, O>, NoReview> {
+        if self.kind.as_str() != KIND || self.api_version.as_str() != API_VERSION {
+            let [kind, version] = [self.kind, self.api_version].map(|said| excerpt(said.as_str()).into_owned());
+            return Err(NoReview::Version { kind, version });
+        }
+        self.request.ok_or(NoReview::NoRequest)
+    }
+}
+
+// === impl Request ===
+
+impl<O> Request<'_, O> {
+    /// What is reviewed, if it is not the creation of a pod.
+    fn other(&self) -> Option<String> {
+        let Resource { group, resource } = &self.resource;
+        let sub_resource = self.sub_resource.as_ref().map(Text::as_str).unwrap_or_default();
+        let (group, resource, operation) = (group.as_str(), resource.as_str(), self.operation.as_str());
+        if (group, resource, sub_resource, operation) == ("", "pods", "", "CREATE") {
+            return None;
+        }
+        let dot = if group.is_empty() { "" } else { "." };
+        let slash = if sub_resource.is_empty() { "" } else { "/" };
+        Some(format!("{operation} of {resource}{dot}{group}{slash}{sub_resource}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;
