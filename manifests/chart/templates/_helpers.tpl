@@ -1,0 +1,57 @@
+{{/* The name of every object: release-scoped, so that two installations never fight over a cluster-scoped one. */}}
+{{- define "podbadge.name" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 59 | trimSuffix "-" -}}
+{{- else if contains "podbadge" .Release.Name -}}
+{{- printf "%s-webhook" (.Release.Name | trunc 50 | trimSuffix "-") -}}
+{{- else -}}
+{{- printf "%s-podbadge-webhook" (.Release.Name | trunc 42 | trimSuffix "-") -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "podbadge.selectorLabels" -}}
+app.kubernetes.io/name: podbadge
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: webhook
+{{- end -}}
+
+{{- define "podbadge.labels" -}}
+{{ include "podbadge.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* An image reference of (dict "root" $ "image" <values>): the digest wins over the tag. */}}
+{{- define "podbadge.image" -}}
+{{- $repository := .image.repository -}}
+{{- with .root.Values.image.registry }}{{ $repository = printf "%s/%s" (trimSuffix "/" .) $repository }}{{ end -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" $repository .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $repository (default (printf "v%s" .root.Chart.AppVersion) .image.release) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "podbadge.tlsSecret" -}}
+{{- default (printf "%s-tls" (include "podbadge.name" .)) .Values.tls.secretName -}}
+{{- end -}}
+
+{{- define "podbadge.adminPort" -}}
+{{- regexFind "[0-9]+$" .Values.metricsAddr -}}
+{{- end -}}
+
+{{/*
+The namespaces of an entry: the operator's selector, and beside it, for (dict "root" $ "excluded" <names>), the excluded ones.
+*/}}
+{{- define "podbadge.namespaceSelector" -}}
+{{- $selector := deepCopy .root.Values.mutatingWebhookNamespaceSelector -}}
+{{- if .excluded -}}
+{{- $exclusion := dict "key" "kubernetes.io/metadata.name" "operator" "NotIn" "values" .excluded -}}
+{{- $_ := set $selector "matchExpressions" (append (default list $selector.matchExpressions) $exclusion) -}}
+{{- end -}}
+{{- toYaml $selector -}}
+{{- end -}}

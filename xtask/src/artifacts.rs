@@ -1,0 +1,124 @@
+//! What is built besides the workspace's own debug build.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::process::{Failure, cargo, command, no_arguments, root, run, target};
+
+/// The sidecar is static: its image holds nothing else.
+const STATIC: &str = "x86_64-unknown-linux-musl";
+
+const CONTROL_PLANE: [(&str, &str); 3] = [
+    ("etcd", "go.etcd.io/etcd/server/v3"),
+    ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+    ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+];
+
+/// Where the shipped binaries are collected.
+pub(crate) fn dist() -> PathBuf {
+    target().join("dist")
+}
+
+/// The webhook for speed, the sidecar for size.
+pub(crate) fn release(arguments: &[String]) -> Result<(), Failure> {
+    no_arguments("release", arguments)?;
+    run(cargo().args(["build", "--locked", "--release", "--package", "podbadge-webhook"]))?;
+    run(cargo().args([
+        "build",
+        "--locked",
+        "--profile",
+        "small",
+        "--target",
+        STATIC,
+        "--package",
+        "podbadge-sidecar",
+    ]))?;
+    let target = target();
+    collect(&target.join("release/podbadge-webhook"))?;
+    collect(&target.join(STATIC).join("small/podbadge-sidecar"))
+}
+
+fn collect(built: &Path) -> Result<(), Failure> {
+    let (dist, name) = (dist(), built.file_name().unwrap_or_default());
+    fs::create_dir_all(&dist).map_err(|error| failed(&dist, &error))?;
+    // Renamed into place: a program that runs from there keeps its file.
+    let (next, last) = (dist.join(name).with_extension("next"), dist.join(name));
+    fs::copy(built, &next).map_err(|error| failed(built, &error))?;
+    fs::rename(&next, &last).map_err(|error| failed(&last, &error))
+}
+
+/// Builds etcd, kube-apiserver and kube-controller-manager into `target/control-plane/VERSION`, where the cluster tests
+/// look for them; what is there is kept.
+pub(crate) fn control_plane(arguments: &[String]) -> Result<(), Failure> {
+    no_arguments("control-plane", arguments)?;
+    let module = root().join("tests/cluster/control-plane");
+    let manifest = module.join("go.mod");
+    let text = fs::read_to_string(&manifest).map_err(|error| failed(&manifest, &error))?;
+    let version = kubernetes_version(&text)
+        .ok_or_else(|| Failure::failed(format!("{} requires no k8s.io/kubernetes", manifest.display())))?;
+    let flags = linker_flags(version)
+        .ok_or_else(|| Failure::failed(format!("{}: `{version}` is no Kubernetes version", manifest.display())))?;
+    let folder = target().join("control-plane").join(version);
+    fs::create_dir_all(&folder).map_err(|error| failed(&folder, &error))?;
+    for (program, package) in CONTROL_PLANE {
+        let (last, next) = (folder.join(program), folder.join(program).with_extension("part"));
+        if last.is_file() {
+            continue;
+        }
+        run(command("go")
+            .current_dir(&module)
+            .env("CGO_ENABLED", "0")
+            .args(["build", "-trimpath", "-ldflags", &flags, "-o"])
+            .arg(&next)
+            .arg(package))?;
+        // A build that is cut short leaves nothing that looks whole.
+        fs::rename(&next, &last).map_err(|error| failed(&last, &error))?;
+    }
+    println!("{}", folder.display());
+    Ok(())
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::failed(format!("{}: {error}", path.display()))
+}
+
+/// The version of `k8s.io/kubernetes` in a go.mod, as `1.36.3`.
+fn kubernetes_version(manifest: &str) -> Option<&str> {
+    manifest.lines().find_map(|line| {
+        let line = line.trim();
+        let line = line.strip_prefix("require ").unwrap_or(line);
+        let version = line.strip_prefix("k8s.io/kubernetes v")?;
+        version.split_whitespace().next()
+    })
+}
+
+/// Without its version stamped in, an API server calls itself v0.0.0 and clients that look do not know it.
+fn linker_flags(version: &str) -> Option<String> {
+    let (major, rest) = version.split_once('.')?;
+    let (minor, _patch) = rest.split_once('.')?;
+    let stamp = "-X k8s.io/component-base/version.git";
+    Some(format!("-s -w {stamp}Version=v{version} {stamp}Major={major} {stamp}Minor={minor}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_read_from_either_form_of_require() {
+        let block =
+            "module x\n\nrequire (\n\tgo.etcd.io/etcd/server/v3 v3.6.5\n\tk8s.io/kubernetes v1.36.3 // indirect\n)\n";
+        assert_eq!(kubernetes_version(block), Some("1.36.3"));
+        assert_eq!(kubernetes_version("require k8s.io/kubernetes v1.30.14\n"), Some("1.30.14"));
+        assert_eq!(kubernetes_version("require k8s.io/kubernetes-x v1.30.14\n"), None);
+    }
+
+    #[test]
+    fn the_stamp_has_all_three_parts() {
+        let flags = linker_flags("1.36.3").unwrap();
+        for part in ["gitVersion=v1.36.3", "gitMajor=1", "gitMinor=36"] {
+            assert!(flags.contains(part), "{flags}");
+        }
+        assert_eq!(linker_flags("1.36"), None);
+    }
+}
