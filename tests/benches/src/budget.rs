@@ -1,0 +1,189 @@
+//! What each figure ought to be, how far it may be from that, and how a run compares.
+
+use serde_json::{Value, json};
+
+/// How far this release may be from the budget: half of each rate, twice everything else.
+pub(crate) const FLOOR: f64 = 2.0;
+
+/// A figure of the budget.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) kind: Kind,
+    /// What it must reach in the end; none where only the figure is of interest.
+    pub(crate) budget: Option<f64>,
+}
+
+/// What a figure counts, and so how it may be judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// More is better; depends on what else the machine does.
+    Rate,
+    /// Less is better; depends on what else the machine does.
+    Time,
+    /// Less is better, and the same on a busy machine: time on the core, memory, bytes.
+    Cost,
+}
+
+/// A figure with what was measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) figure: Figure,
+    pub(crate) measured: f64,
+}
+
+/// Every figure once.
+pub(crate) mod figure {
+    use super::{Figure, Kind};
+
+    const fn figure(name: &'static str, unit: &'static str, kind: Kind, budget: f64) -> Figure {
+        Figure { name, unit, kind, budget: Some(budget) }
+    }
+
+    pub(crate) const H2_RATE: Figure = figure("webhook: admissions, HTTP/2", "1/s", Kind::Rate, 30_000.0);
+    pub(crate) const H2_CPU: Figure = figure("webhook: CPU per admission, HTTP/2", "us", Kind::Cost, 33.0);
+    pub(crate) const H1_RATE: Figure = figure("webhook: admissions, HTTP/1.1", "1/s", Kind::Rate, 30_000.0);
+    pub(crate) const H1_CPU: Figure = figure("webhook: CPU per admission, HTTP/1.1", "us", Kind::Cost, 33.0);
+    pub(crate) const MANY_RATE: Figure =
+        Figure { name: "webhook: admissions, 500 connections", unit: "1/s", kind: Kind::Rate, budget: None };
+    pub(crate) const MANY_CPU: Figure =
+        Figure { name: "webhook: CPU per admission, 500 connections", unit: "us", kind: Kind::Cost, budget: None };
+    pub(crate) const P50: Figure = figure("webhook: one at a time, p50", "ms", Kind::Time, 0.16);
+    pub(crate) const P99: Figure = figure("webhook: one at a time, p99", "ms", Kind::Time, 0.35);
+    pub(crate) const FEW_MEMORY: Figure = figure("webhook: peak memory, 8 connections", "MiB", Kind::Cost, 18.0);
+    pub(crate) const MANY_MEMORY: Figure = figure("webhook: peak memory, 500 connections", "MiB", Kind::Cost, 36.0);
+    pub(crate) const ACCOUNTS_20K: Figure =
+        figure("webhook: memory, 20,000 annotated accounts", "MiB", Kind::Cost, 22.0);
+    pub(crate) const ACCOUNTS_100K: Figure =
+        figure("webhook: memory, 100,000 annotated accounts", "MiB", Kind::Cost, 40.0);
+    pub(crate) const START: Figure = figure("sidecar: start to first answer", "ms", Kind::Time, 2.0);
+    pub(crate) const TOKEN_MEMORY: Figure = figure("sidecar: memory after the first token", "MiB", Kind::Cost, 3.8);
+    pub(crate) const TOKEN_RATE: Figure = figure("sidecar: cached tokens", "1/s", Kind::Rate, 70_000.0);
+    pub(crate) const TOKEN_CPU: Figure = figure("sidecar: CPU per cached token", "us", Kind::Cost, 14.0);
+    pub(crate) const SIZE: Figure = figure("sidecar: static binary", "MiB", Kind::Cost, 4.0);
+}
+
+impl Figure {
+    pub(crate) fn measured(self, measured: f64) -> Row {
+        Row { figure: self, measured }
+    }
+
+    /// The worst value that passes.
+    fn floor(&self) -> Option<f64> {
+        self.budget.map(|budget| if self.kind == Kind::Rate { budget / FLOOR } else { budget * FLOOR })
+    }
+}
+
+impl Row {
+    /// How many times worse than the budget: 1 reaches it, less is better.
+    fn ratio(&self) -> Option<f64> {
+        let budget = self.figure.budget?;
+        Some(if self.figure.kind == Kind::Rate { budget / self.measured } else { self.measured / budget })
+    }
+
+    /// True unless it is beyond the floor.
+    pub(crate) fn holds(&self) -> bool {
+        self.ratio().is_none_or(|ratio| ratio <= FLOOR)
+    }
+
+    /// True where a busy machine is no excuse.
+    pub(crate) fn binding(&self) -> bool {
+        self.figure.kind == Kind::Cost
+    }
+
+    fn verdict(&self) -> &'static str {
+        match self.ratio() {
+            None => "",
+            Some(ratio) if ratio <= 1.0 => "reached",
+            Some(_) if self.holds() => "within the floor",
+            Some(_) if self.binding() => "BEYOND",
+            Some(_) => "beyond (not binding)",
+        }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let Figure { name, unit, kind, budget } = self.figure;
+        json!({
+            "figure": name,
+            "unit": unit,
+            "measured": self.measured,
+            "budget": budget,
+            "floor": self.figure.floor(),
+            "timesBudget": self.ratio(),
+            "holds": self.holds(),
+            "binding": kind == Kind::Cost,
+        })
+    }
+}
+
+/// The rows as a table.
+pub(crate) fn table(rows: &[Row]) -> String {
+    let mut text = format!(
+        "{:<46} {:>10} {:>10} {:>10} {:>6}   {}\n",
+        "figure", "measured", "budget", "floor", "ratio", "verdict"
+    );
+    for row in rows {
+        let Figure { name, unit, budget, .. } = row.figure;
+        let name = format!("{name} ({unit})");
+        text.push_str(&format!(
+            "{name:<46} {:>10} {:>10} {:>10} {:>6}   {}\n",
+            number(Some(row.measured)),
+            number(budget),
+            number(row.figure.floor()),
+            row.ratio().map_or_else(|| String::from("-"), |ratio| format!("{ratio:.2}")),
+            row.verdict(),
+        ));
+    }
+    text
+}
+
+fn number(value: Option<f64>) -> String {
+    match value {
+        None => String::from("-"),
+        Some(value) if value >= 1000.0 => format!("{value:.0}"),
+        Some(value) if value >= 10.0 => format!("{value:.1}"),
+        Some(value) => format!("{value:.2}"),
+    }
+}
+
+/// The value that `share` (0..=1) of the values do not exceed, with 0 the lowest; none of no values.
+pub(crate) fn quantile(values: &mut [f64], share: f64) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let rank = (share * values.len() as f64).ceil() as usize;
+    values.get(rank.saturating_sub(1)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_may_be_half_and_a_cost_twice() {
+        assert!(figure::H2_RATE.measured(15_000.0).holds());
+        assert!(!figure::H2_RATE.measured(14_999.0).holds());
+        assert!(figure::H2_CPU.measured(66.0).holds());
+        assert!(!figure::H2_CPU.measured(66.1).holds());
+    }
+
+    #[test]
+    fn only_what_a_busy_machine_leaves_alone_is_binding() {
+        assert!(figure::SIZE.measured(1.0).binding());
+        assert!(!figure::START.measured(1.0).binding());
+        assert!(!figure::TOKEN_RATE.measured(1.0).binding());
+    }
+
+    #[test]
+    fn a_figure_without_budget_always_holds() {
+        assert!(figure::MANY_RATE.measured(1.0).holds());
+    }
+
+    #[test]
+    fn quantiles_are_values_that_were_seen() {
+        let mut values = [5.0, 1.0, 4.0, 2.0, 3.0];
+        assert_eq!(quantile(&mut values, 0.5), Some(3.0));
+        assert_eq!(quantile(&mut values, 0.99), Some(5.0));
+        assert_eq!(quantile(&mut values, 0.0), Some(1.0));
+        assert_eq!(quantile(&mut [], 0.5), None);
+    }
+}

@@ -1,0 +1,97 @@
+//! The sidecar's figures: how it starts, what it weighs, how fast it answers from its cache.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::Plan;
+use crate::budget::{Row, figure, quantile};
+use crate::entra::Entra;
+use crate::process::{Process, free_port, mib};
+use crate::{http, load};
+
+const TOKEN_PATH: &str =
+    "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net";
+const METADATA: &str = "Metadata: true";
+
+struct Bench<'a> {
+    plan: &'a Plan,
+    binary: PathBuf,
+    entra: Entra,
+    log: PathBuf,
+}
+
+struct Sidecar {
+    process: Process,
+    address: SocketAddr,
+    /// From the fork to the first answer.
+    start: Duration,
+}
+
+/// Measures all figures of the sidecar.
+pub(crate) async fn measure(plan: &Plan, directory: &Path) -> Result<Vec<Row>> {
+    let bench = Bench {
+        plan,
+        binary: plan.bin_dir.join("podbadge-sidecar"),
+        entra: Entra::start(directory).await?,
+        log: directory.join("sidecar.log"),
+    };
+    // The emulator runs in this process, on other threads.
+    tokio::task::block_in_place(|| bench.measure())
+}
+
+// === impl Bench ===
+
+impl Bench<'_> {
+    fn measure(&self) -> Result<Vec<Row>> {
+        let size = std::fs::metadata(&self.binary).with_context(|| format!("{}", self.binary.display()))?.len();
+        let mut rows = vec![figure::SIZE.measured(mib(size / 1024))];
+
+        let mut starts = Vec::new();
+        for _ in 0..self.plan.starts {
+            starts.push(self.start()?.start.as_secs_f64() * 1000.0);
+        }
+        rows.extend(quantile(&mut starts, 0.5).map(|median| figure::START.measured(median)));
+
+        let sidecar = self.start()?;
+        token(sidecar.address)?;
+        rows.push(figure::TOKEN_MEMORY.measured(mib(sidecar.process.memory()?)));
+        rows.extend(self.cached(&sidecar)?);
+        Ok(rows)
+    }
+
+    fn start(&self) -> Result<Sidecar> {
+        let address = free_port()?;
+        let mut command = Command::new(&self.binary);
+        command.env_clear().envs(self.entra.environment()).env("PODBADGE_PORT", address.port().to_string());
+        let mut process = Process::start(command, &self.log)?;
+        let start = process.until(&self.log, || http::answers(address, "/readyz")).context("podbadge-sidecar")?;
+        Ok(Sidecar { process, address, start })
+    }
+
+    fn cached(&self, sidecar: &Sidecar) -> Result<Vec<Row>> {
+        let url = format!("http://{}{TOKEN_PATH}", sidecar.address);
+        let (mut rates, mut costs) = (Vec::new(), Vec::new());
+        for _ in 0..self.plan.repetitions {
+            let before = sidecar.process.cpu()?;
+            let load = load::wrk(self.plan.seconds, METADATA, &url)?;
+            let spent = sidecar.process.cpu()?.saturating_sub(before);
+            rates.push(load.per_second);
+            costs.push(spent.as_secs_f64() * 1e6 / load.requests as f64);
+        }
+        let rows = [(figure::TOKEN_RATE, quantile(&mut rates, 0.5)), (figure::TOKEN_CPU, quantile(&mut costs, 0.0))];
+        Ok(rows.into_iter().filter_map(|(figure, median)| Some(figure.measured(median?))).collect())
+    }
+}
+
+/// Gets one token, as an application does.
+fn token(address: SocketAddr) -> Result<()> {
+    let (status, body) = http::get(address, TOKEN_PATH, &format!("{METADATA}\r\n"))?;
+    // The body of an answer that is not 200 holds no token.
+    ensure!(status == 200, "the sidecar answers {status}: {body}");
+    ensure!(body.contains("access_token"), "the sidecar's answer holds no token");
+    Ok(())
+}

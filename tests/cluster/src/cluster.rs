@@ -1,0 +1,100 @@
+//! One control plane with one node, shared by all tests of a run.
+
+use std::fs;
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, anyhow};
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use podbadge_emulator::Running;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::sync::{OnceCell, RwLock};
+
+use crate::control_plane::ControlPlane;
+use crate::install::Chart;
+use crate::node::{Node, Settings};
+use crate::sandbox::HOST;
+use crate::tools::Tools;
+use crate::{entra, images};
+
+/// Everything that runs beside the tests.
+pub struct Cluster {
+    /// An administrator's.
+    pub client: Client,
+    /// Runs the pods.
+    pub node: Node,
+    /// Etcd, API server, controllers.
+    pub control_plane: ControlPlane,
+    /// Entra ID and the vault.
+    pub entra: Running,
+    /// Held for writing by a test that takes something away from the others.
+    pub whole: RwLock<()>,
+    chart: Chart,
+    installed: OnceCell<Result<(), String>>,
+    folder: TempDir,
+}
+
+impl Cluster {
+    /// Starts everything but Podbadge. The identity trusts the tests' `namespaces`, at most 20.
+    ///
+    /// # Errors
+    /// A part does not start; its own words.
+    pub async fn start(tools: &Tools, namespaces: &[String]) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("podbadge-cluster-").tempdir().context("temporary folder")?;
+        let make = |name: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir(&path).with_context(|| path.display().to_string()).map(|()| path)
+        };
+        let control_plane = ControlPlane::start(&tools.control_plane, &make("control-plane")?).await?;
+        let client = control_plane.client().await?;
+        publish_issuer(&client).await?;
+        let entra = entra::start(&control_plane, namespaces).await?;
+        let authority = folder.path().join("entra.pem");
+        fs::write(&authority, entra.ca_pem()).context("the emulator's authority")?;
+
+        let version = client.apiserver_version().await?.git_version;
+        let chart = Chart::render(&tools.helm, &version, entra.authority_url())?;
+        let settings = Settings {
+            folder: make("pods")?,
+            images: images::all(tools, &chart, &authority)?,
+            hosts: entra::NAMES.map(|name| (IpAddr::from(HOST), name.to_owned())).into(),
+        };
+        let node = Node::start(client.clone(), settings).await?;
+        let installed = OnceCell::new();
+        Ok(Self { client, node, control_plane, entra, whole: RwLock::new(()), chart, installed, folder })
+    }
+
+    /// Installs Podbadge, once.
+    ///
+    /// # Errors
+    /// It does not become ready; the same error for everybody who asks.
+    pub async fn podbadge(&self) -> Result<()> {
+        let install = async || self.chart.install(&self.client).await.map_err(|error| format!("{error:#}"));
+        self.installed.get_or_init(install).await.clone().map_err(|error| anyhow!(error))
+    }
+
+    /// Ends everything; the folder of logs stays if it is still of use.
+    pub fn end(self, keep_logs: bool) {
+        let Self { folder, .. } = self;
+        if keep_logs {
+            eprintln!("logs: {}", folder.keep().display());
+        }
+    }
+}
+
+/// Discovery and keys of service-account tokens for everybody, as an issuer that is federated with has to have it
+/// (<https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/#service-account-issuer-discovery>).
+async fn publish_issuer(client: &Client) -> Result<()> {
+    let binding: ClusterRoleBinding = serde_json::from_value(json!({
+        "metadata": {"name": "issuer-discovery-for-all"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+            "name": "system:service-account-issuer-discovery",
+        },
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:unauthenticated"}],
+    }))?;
+    Api::all(client.clone()).create(&PostParams::default(), &binding).await.context("publish the issuer")?;
+    Ok(())
+}

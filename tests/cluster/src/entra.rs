@@ -1,0 +1,67 @@
+//! Entra ID and a key vault, by the emulator, for the identities of one cluster.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use podbadge_emulator::config::Config;
+use podbadge_emulator::{Emulator, Running};
+use serde_json::json;
+
+use crate::control_plane::ControlPlane;
+use crate::sandbox::HOST;
+
+/// The tenant of everything here.
+pub const TENANT: &str = "11111111-1111-4111-8111-111111111111";
+/// The application that trusts the service account [`ACCOUNT`] of the tests' namespaces.
+pub const CLIENT: &str = "22222222-2222-4222-8222-222222222222";
+/// That service account's name.
+pub const ACCOUNT: &str = "orders";
+/// The vault that the application may read.
+pub const VAULT: &str = "orders-vault";
+/// A secret of the vault.
+pub const SECRET: &str = "greeting";
+/// Its value.
+pub const VALUE: &str = "hello from the vault";
+
+/// Names of the emulator, to be resolved to [`HOST`].
+pub(crate) const NAMES: [&str; 2] = ["entra.test", "orders-vault.vault.azure.net"];
+const PORT: u16 = 8443;
+
+/// The vault's URL as Azure has it, so that clients need not be told that the vault is no real one.
+#[must_use]
+pub fn vault_url() -> String {
+    format!("https://{VAULT}.vault.azure.net")
+}
+
+/// Starts the emulator. It fetches the cluster's keys from the API server, as Entra does from a public issuer.
+///
+/// # Errors
+/// The emulator's own.
+pub(crate) async fn start(control_plane: &ControlPlane, namespaces: &[String]) -> Result<Running> {
+    let credentials: Vec<_> = namespaces
+        .iter()
+        .map(|namespace| {
+            json!({
+                "name": namespace,
+                "issuer": control_plane.url,
+                "subject": format!("system:serviceaccount:{namespace}:{ACCOUNT}"),
+            })
+        })
+        .collect();
+    let config = json!({
+        "tenants": [{"id": TENANT}],
+        "applications": [{
+            "clientId": CLIENT, "tenant": TENANT, "name": "orders",
+            "servicePrincipalId": "33333333-3333-4333-8333-333333333333",
+            "federatedCredentials": credentials,
+        }],
+        "vaults": [{
+            "name": VAULT, "tenant": TENANT, "port": 443, "readers": [CLIENT],
+            "secrets": [{"name": SECRET, "versions": [{"value": VALUE}]}],
+        }],
+        "hosts": [NAMES[0]],
+        "trustedCas": [control_plane.authority],
+    });
+    let config = Config::from_yaml(&config.to_string())?;
+    Emulator::start(config, SocketAddr::from((HOST, PORT))).await.context("the emulator")
+}

@@ -1,0 +1,193 @@
+//! The tests on a real control plane; one control plane for all, a namespace for each.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+#[path = "cluster/admission.rs"]
+mod admission;
+#[path = "cluster/identity.rs"]
+mod identity;
+#[path = "cluster/node.rs"]
+mod node;
+#[path = "cluster/outage.rs"]
+mod outage;
+#[path = "cluster/pods.rs"]
+mod pods;
+#[path = "cluster/second.rs"]
+mod second;
+
+use std::path::Path;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use podbadge_cluster_tests::cluster::Cluster;
+use podbadge_cluster_tests::sandbox;
+use podbadge_cluster_tests::scope::Scope;
+use podbadge_cluster_tests::tools::{Prepared, prepare};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+/// No test may hang: each ends within this.
+const DEADLINE: Duration = Duration::from_secs(180);
+/// Tests wait far more than they work.
+const AT_ONCE: usize = 8;
+
+type Body = fn(Scope) -> Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// What a test needs beside the control plane and the node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Podbadge,
+    /// Podbadge, and nobody else meanwhile: it takes something away that the others need.
+    PodbadgeAlone,
+}
+
+struct Test {
+    name: &'static str,
+    needs: Needs,
+    body: Body,
+}
+
+macro_rules! tests {
+    ($($needs:ident: $($module:ident :: $name:ident),* ;)*) => {
+        vec![$($(Test {
+            name: concat!(stringify!($module), "::", stringify!($name)),
+            needs: Needs::$needs,
+            body: |scope| Box::pin($module::$name(scope)),
+        }),*),*]
+    };
+}
+
+fn tests() -> Vec<Test> {
+    tests![
+        Nothing:
+            node::the_token_is_the_pods_own,
+            node::variables_are_resolved,
+            node::sidecars_come_first_and_end_last,
+            node::a_deployment_runs,
+            node::a_failed_container_says_why;
+        Podbadge:
+            identity::an_annotated_account_by_token_file,
+            identity::an_annotated_account_by_sidecar,
+            identity::a_labelled_pod_by_token_file,
+            identity::a_labelled_pod_by_sidecar,
+            identity::the_compatible_sidecar,
+            identity::the_pod_of_a_deployment,
+            identity::a_restricted_namespace,
+            identity::a_stranger_is_refused,
+            admission::an_unannotated_pod_is_untouched,
+            admission::unknown_fields_are_kept,
+            admission::a_wrong_expiration_is_denied,
+            admission::a_wrong_account_is_denied,
+            second::an_added_container_gets_the_identity,
+            second::an_added_container_finds_the_sidecar;
+        PodbadgeAlone:
+            outage::the_webhook_is_away,
+            outage::the_webhook_fails_for_a_second;
+    ]
+}
+
+impl Test {
+    fn namespace(&self) -> String {
+        self.name.replace("::", "-").replace('_', "-")
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
+    let arguments = Arguments::from_args();
+    if let Some(tools) = sandbox::inside()? {
+        sandbox::set_up()?;
+        // Several libraries here speak TLS, each by the process's provider.
+        let _: Result<_, _> = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let runtime = Runtime::new()?;
+        let namespaces: Vec<String> =
+            tests().iter().filter(|test| test.needs != Needs::Nothing).map(Test::namespace).collect();
+        let cluster = runtime.block_on(Cluster::start(&tools, &namespaces))?;
+        return Ok(run_inside(arguments, &runtime, cluster));
+    }
+    let named: Vec<Trial> = tests().into_iter().map(|test| Trial::test(test.name, || Ok(()))).collect();
+    if arguments.list || named.iter().all(|test| arguments.is_filtered_out(test) || arguments.is_ignored(test)) {
+        return Ok(libtest_mimic::run(&arguments, named).exit_code());
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().context("cargo's target directory")?;
+    match prepare(target)? {
+        Prepared::Ready(tools) => sandbox::enter(&tools),
+        Prepared::Lacking(lacking) => Ok(run_without(&arguments, &lacking.join(", "))),
+    }
+}
+
+/// What cannot be shown here is said to be ignored, and why; where it must be shown, that is a failure.
+fn run_without(arguments: &Arguments, lacking: &str) -> ExitCode {
+    let must = std::env::var("CI").is_ok_and(|value| value == "true");
+    let reason = format!("this machine lacks: {lacking}");
+    eprintln!("cluster tests: {reason}");
+    let trial = |test: Test| {
+        let reason = reason.clone();
+        Trial::ignorable_test(test.name, move || {
+            if must { Err(Failed::from(reason)) } else { Ok(Completion::ignored_with(reason)) }
+        })
+    };
+    libtest_mimic::run(arguments, tests().into_iter().map(trial).collect()).exit_code()
+}
+
+fn run_inside(mut arguments: Arguments, runtime: &Runtime, cluster: Cluster) -> ExitCode {
+    arguments.test_threads.get_or_insert(AT_ONCE);
+    let cluster = Arc::new(cluster);
+    let trials = tests()
+        .into_iter()
+        .map(|test| {
+            let (cluster, handle) = (cluster.clone(), runtime.handle().clone());
+            Trial::test(test.name, move || {
+                handle.block_on(run_one(cluster, test)).map_err(|error| Failed::from(format!("{error:#}")))
+            })
+        })
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if let Some(cluster) = Arc::into_inner(cluster) {
+        cluster.end(conclusion.has_failed());
+    }
+    conclusion.exit_code()
+}
+
+async fn run_one(cluster: Arc<Cluster>, test: Test) -> Result<()> {
+    let (mut _together, mut _alone) = (None, None);
+    if test.needs == Needs::PodbadgeAlone {
+        _alone = Some(cluster.whole.write().await);
+    } else {
+        _together = Some(cluster.whole.read().await);
+    }
+    if test.needs != Needs::Nothing {
+        cluster.podbadge().await?;
+    }
+    let scope = Scope::open(cluster.clone(), test.namespace()).await?;
+    // A panic must not keep the pods' last words from being shown.
+    let outcome = tokio::spawn(timeout(DEADLINE, (test.body)(scope.clone()))).await;
+    let outcome = match outcome {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(anyhow::anyhow!("not done within {} s", DEADLINE.as_secs())),
+        Err(panic) => match panic.into_panic().downcast::<String>() {
+            Ok(message) => Err(anyhow::anyhow!(message)),
+            Err(payload) => Err(anyhow::anyhow!(payload.downcast::<&str>().map_or("panicked", |message| *message))),
+        },
+    };
+    match outcome {
+        Ok(()) => {
+            scope.close().await;
+            Ok(())
+        }
+        Err(error) => Err(anyhow::anyhow!("{error:#}\n{}", scope.describe_all().await)),
+    }
+}
