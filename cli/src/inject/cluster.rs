@@ -31,8 +31,8 @@ impl Cluster {
                 let key = (name.namespace().to_owned(), name.name().to_owned());
                 cluster.accounts.insert(key, account);
             } else if object.is_core("Namespace") {
-                let annotations = Namespace::from_annotations(object.annotations());
-                cluster.namespaces.insert(name.name().to_owned(), annotations);
+                let marks = Namespace::read(object.labels(), object.annotations());
+                cluster.namespaces.insert(name.name().to_owned(), marks);
             }
         }
         cluster

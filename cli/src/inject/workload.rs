@@ -122,8 +122,17 @@ impl Object<'_> {
 
     /// Its annotations, as far as they are strings.
     pub(super) fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
-        let annotations = self.value.get("metadata").and_then(|metadata| metadata.get("annotations"));
-        annotations
+        self.marks("annotations")
+    }
+
+    /// Its labels, as far as they are strings.
+    pub(super) fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.marks("labels")
+    }
+
+    fn marks(&self, field: &str) -> impl Iterator<Item = (&str, &str)> {
+        let marks = self.value.get("metadata").and_then(|metadata| metadata.get(field));
+        marks
             .and_then(Value::as_mapping)
             .into_iter()
             .flatten()

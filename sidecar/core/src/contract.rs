@@ -15,6 +15,18 @@ pub const AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
 pub const PORT: &str = "PODBADGE_PORT";
 /// The value that the App Service form must bring in `X-IDENTITY-HEADER`.
 pub const EXPECTED_IDENTITY_HEADER: &str = "PODBADGE_IDENTITY_HEADER";
+/// The only identities that may be asked for, client ids separated by `;`. Unset: any, and Entra decides.
+pub const ALLOWED_CLIENT_IDS: &str = "PODBADGE_ALLOWED_CLIENT_IDS";
+/// Object ids and resource ids to client ids, and their tenants, JSON.
+pub const IDENTITY_MAP: &str = "PODBADGE_IDENTITY_MAP";
+/// The custom token endpoint (identity bindings), an `https` URL: tokens are asked for there instead of at the authority.
+pub const TOKEN_PROXY: &str = "AZURE_KUBERNETES_TOKEN_PROXY";
+/// The server name (SNI) that the custom token endpoint is asked by and must prove.
+pub const SNI_NAME: &str = "AZURE_KUBERNETES_SNI_NAME";
+/// A file with the custom token endpoint's roots, PEM: the only ones it is trusted by.
+pub const TOKEN_PROXY_CA_FILE: &str = "AZURE_KUBERNETES_CA_FILE";
+/// The same roots as text, in place of the file.
+pub const TOKEN_PROXY_CA_DATA: &str = "AZURE_KUBERNETES_CA_DATA";
 /// A file of extra root certificates (PEM) for the authority.
 pub const CA_FILE: &str = "PODBADGE_CA_FILE";
 /// The log level: `error`, `warn`, `info`, `debug` or `trace`.
@@ -48,6 +60,13 @@ pub const PROBE: &str = "probe";
 /// The subcommand of a `postStart` hook: like [`PROBE`], with a minute's patience, because a hook that fails ends the
 /// container.
 pub const WAIT: &str = "wait";
+/// The subcommand of the init container: sends the metadata address to the sidecar, and ends.
+pub const REDIRECT: &str = "redirect";
+/// The name of the injected init container that runs [`REDIRECT`].
+pub const REDIRECT_CONTAINER_NAME: &str = "podbadge-redirect";
+/// What old clients ask, and the redirection leads to the sidecar: Azure's instance metadata service.
+pub const METADATA_ADDRESS: std::net::SocketAddrV4 =
+    std::net::SocketAddrV4::new(std::net::Ipv4Addr::new(169, 254, 169, 254), 80);
 /// The numeric user of the image, the one that distroless images call `nonroot`.
 pub const USER_ID: u32 = 65532;
 

@@ -20,6 +20,27 @@ pub const PROXY_SIDECAR_PORT: &str = "azure.workload.identity/proxy-sidecar-port
 /// Pod and service account annotation: `endpoint`, `redirect` or `none`.
 pub const SIDECAR: &str = "podbadge.io/sidecar";
 
+/// Pod annotation: the only containers that get the identity, `a;b*`; wins over [`SKIP_CONTAINERS`].
+pub const INCLUDE_CONTAINERS: &str = "podbadge.io/include-containers";
+/// Pod annotation: requests and limits of the sidecar, JSON as in a container's `resources`.
+pub const SIDECAR_RESOURCES: &str = "podbadge.io/sidecar-resources";
+/// Pod annotation: another default identity for this pod, one that [`ALLOWED_CLIENT_IDS`] names.
+pub const POD_CLIENT_ID: &str = "podbadge.io/client-id";
+/// Service account annotation: the only identities that its pods' sidecars may ask for, `a;b`.
+pub const ALLOWED_CLIENT_IDS: &str = "podbadge.io/allowed-client-ids";
+/// Service account annotation: object ids and resource ids to client ids, and their tenants, JSON.
+pub const IDENTITY_MAP: &str = "podbadge.io/identity-map";
+/// Service account annotation: the audience of its pods' tokens, for other clouds and custom issuers.
+pub const AUDIENCE: &str = "podbadge.io/audience";
+/// Service account annotation: the authority of its pods, an `https` URL.
+pub const AUTHORITY_HOST: &str = "podbadge.io/authority-host";
+/// Pod annotation, with the operator's suffix: `"true"` gives the pod the custom token endpoint.
+pub const USE_TOKEN_ENDPOINT: &str = "azure.workload.identity/use-";
+
+/// Namespace label: the Pod Security level that is enforced
+/// (<https://kubernetes.io/docs/concepts/security/pod-security-admission/#pod-security-admission-labels-for-namespaces>).
+pub const POD_SECURITY_ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+
 /// The prefixes of the annotations that are read; all others are passed over.
 pub const PREFIXES: [&str; 2] = ["azure.workload.identity/", "podbadge.io/"];
 

@@ -21,13 +21,26 @@ pub struct ServiceAccount {
     pub sidecar: Option<Result<Mode, Box<str>>>,
 }
 
-/// What a namespace's annotations say.
+/// What a namespace's annotations and labels say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Namespace {
     /// The identity of opted-in pods whose service account names none; never an opt-in by itself.
     pub client_id: Option<Id>,
     /// The tenant of identities that name none.
     pub tenant_id: Option<Id>,
+    /// The Pod Security level that the API server enforces, if the namespace names one.
+    pub pod_security: Option<PodSecurity>,
+}
+
+/// A Pod Security level (<https://kubernetes.io/docs/concepts/security/pod-security-standards/>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodSecurity {
+    /// Everything is allowed.
+    Privileged,
+    /// Known escalations are refused, and with them the capability to redirect.
+    Baseline,
+    /// As little as possible is allowed.
+    Restricted,
 }
 
 /// The identity that a pod gets.
@@ -77,8 +90,11 @@ impl ServiceAccount {
 // === impl Namespace ===
 
 impl Namespace {
-    /// Reads the annotations of a namespace; all that are not ours are passed over.
-    pub fn from_annotations<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+    /// Reads the labels and annotations of a namespace; all that mean nothing here are passed over.
+    pub fn read<'a>(
+        labels: impl IntoIterator<Item = (&'a str, &'a str)>,
+        annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
         let mut namespace = Self::default();
         for (key, value) in annotations {
             match key {
@@ -87,12 +103,28 @@ impl Namespace {
                 _ => {}
             }
         }
+        let level = labels.into_iter().find(|(key, _)| *key == contract::POD_SECURITY_ENFORCE);
+        namespace.pod_security = level.map(|(_, level)| PodSecurity::parse(level));
         namespace
     }
 
     /// Whether it says anything at all.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+// === impl PodSecurity ===
+
+impl PodSecurity {
+    /// Reads the label's value. One that is no level is enforced as the strictest
+    /// (<https://kubernetes.io/docs/concepts/security/pod-security-admission/>: invalid values fail closed).
+    fn parse(level: &str) -> Self {
+        match level {
+            "privileged" => Self::Privileged,
+            "baseline" => Self::Baseline,
+            _ => Self::Restricted,
+        }
     }
 }
 

@@ -18,14 +18,26 @@ pub fn limit(warnings: &mut Vec<Warning>) {
     }
 }
 
-/// One line for whoever creates the pod, at most [`LONGEST`] bytes.
+/// One line for whoever creates the object, at most [`LONGEST`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning(String);
+pub struct Warning {
+    text: String,
+    mistake: bool,
+}
 
 impl Warning {
-    /// Takes the text, cut at a character's edge where it is too long.
+    /// Something to know, which its author may well have meant; the text is cut at a character's edge where it is too
+    /// long.
     pub fn new(text: impl Into<String>) -> Self {
-        let mut text = text.into();
+        Self::cut(text.into(), false)
+    }
+
+    /// Something that cannot have been meant: what strict installations refuse.
+    pub fn mistake(text: impl Into<String>) -> Self {
+        Self::cut(text.into(), true)
+    }
+
+    fn cut(mut text: String, mistake: bool) -> Self {
         if text.len() > LONGEST {
             let mut end = LONGEST - '…'.len_utf8();
             while !text.is_char_boundary(end) {
@@ -34,18 +46,23 @@ impl Warning {
             text.truncate(end);
             text.push('…');
         }
-        Self(text)
+        Self { text, mistake }
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Whether a strict installation refuses the object because of it.
+    pub fn is_mistake(&self) -> bool {
+        self.mistake
     }
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
+        out.write_str(&self.text)
     }
 }
 

@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn a_namespace_that_loses_its_annotations_is_like_all_others() {
         let index = Index::default();
-        index.insert_namespace("shop", Namespace::from_annotations([(contract::TENANT_ID, "t")]));
+        index.insert_namespace("shop", Namespace::read([], [(contract::TENANT_ID, "t")]));
         assert_eq!(index.namespace("shop").tenant_id, Id::parse("t"));
         index.insert_namespace("shop", Namespace::default());
         assert_eq!(*index.namespace("shop"), Namespace::default());

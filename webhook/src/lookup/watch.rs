@@ -99,7 +99,8 @@ pub(super) fn account<K>(object: &PartialObjectMeta<K>) -> identity::ServiceAcco
 }
 
 fn namespace<K>(object: &PartialObjectMeta<K>) -> identity::Namespace {
-    identity::Namespace::from_annotations(annotations(object))
+    let labels = object.metadata.labels.iter().flatten();
+    identity::Namespace::read(labels.map(|(key, value)| (key.as_str(), value.as_str())), annotations(object))
 }
 
 fn annotations<K>(object: &PartialObjectMeta<K>) -> impl Iterator<Item = (&str, &str)> {

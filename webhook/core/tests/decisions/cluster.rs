@@ -30,6 +30,8 @@ pub(crate) struct Cluster {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Object {
     #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
+    #[serde(default)]
     pub(crate) annotations: BTreeMap<String, String>,
 }
 
@@ -73,7 +75,7 @@ impl Cluster {
     pub(crate) fn admit(&self, pod: &Value) -> Admission {
         let settings = self.settings.settings();
         let account = self.service_account.as_ref().map(|account| ServiceAccount::from_annotations(account.pairs()));
-        let namespace = Namespace::from_annotations(self.namespace.pairs());
+        let namespace = Namespace::read(self.namespace.labels(), self.namespace.pairs());
         let text = serde_json::to_vec(pod).unwrap();
         let view = Pod::from_json(&text).unwrap();
         let opt_in = match decision::screen(&view, &settings) {
@@ -96,7 +98,11 @@ fn decide(view: &Pod<'_>, opt_in: OptIn, known: Known<'_>, settings: &Settings) 
 impl Object {
     pub(crate) fn annotated(pairs: &[(&str, &str)]) -> Self {
         let annotations = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Self { annotations }
+        Self { labels: BTreeMap::new(), annotations }
+    }
+
+    fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {

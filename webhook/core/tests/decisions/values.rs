@@ -94,8 +94,8 @@ fn service_accounts() {
     assert!(!account.is_empty());
     let empty = [(contract::CLIENT_ID, ""), (contract::TENANT_ID, " "), (contract::TOKEN_EXPIRATION, "")];
     assert!(ServiceAccount::from_annotations(empty).is_empty());
-    assert!(Namespace::from_annotations(empty).is_empty());
-    assert!(!Namespace::from_annotations([(contract::TENANT_ID, "t")]).is_empty());
+    assert!(Namespace::read([], empty).is_empty());
+    assert!(!Namespace::read([], [(contract::TENANT_ID, "t")]).is_empty());
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_wrong_value_of_an_account_is_kept_short_enough_to_be_named() {
 #[test]
 fn tenants_by_precedence() {
     let by_account = ServiceAccount::from_annotations([(contract::TENANT_ID, "account")]);
-    let by_namespace = Namespace::from_annotations([(contract::TENANT_ID, "namespace")]);
+    let by_namespace = Namespace::read([], [(contract::TENANT_ID, "namespace")]);
     let by_operator = Settings { tenant_id: Some("operator".to_owned()), ..Settings::default() };
     let (account, namespace, settings) = (ServiceAccount::default(), Namespace::default(), Settings::default());
     let tenant = |account, namespace, settings| {
