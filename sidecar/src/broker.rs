@@ -188,21 +188,22 @@ fn told_once(failure: Arc<Failure>) -> Failed {
 }
 
 fn report_success(key: &Key, token: &AccessToken, failures: u32) {
-    let (client_id, scope, expires) = (key.client_id, &*key.scope, token.lifetime.expiry());
+    let Key { client_id, tenant, scope } = key;
+    let expires = token.lifetime.expiry();
     if failures > 0 {
-        info!(%client_id, scope, %expires, failures, "Got a token again");
+        info!(%client_id, %tenant, scope, %expires, failures, "Got a token again");
     } else {
-        info!(%client_id, scope, %expires, "Got a token");
+        info!(%client_id, %tenant, scope, %expires, "Got a token");
     }
 }
 
 /// The first few of a row are for people, the rest for those who look closer.
 fn report_failure(key: &Key, failure: &Failure, failures: u32) {
-    let (client_id, scope, kind) = (key.client_id, &*key.scope, failure.as_str());
+    let (Key { client_id, tenant, scope }, kind) = (key, failure.as_str());
     if failures <= 3 {
-        warn!(%client_id, scope, kind, failures, error = %failure, "Cannot get a token");
+        warn!(%client_id, %tenant, scope, kind, failures, error = %failure, "Cannot get a token");
     } else {
-        debug!(%client_id, scope, kind, failures, error = %failure, "Cannot get a token");
+        debug!(%client_id, %tenant, scope, kind, failures, error = %failure, "Cannot get a token");
     }
 }
 

@@ -10,6 +10,7 @@ use podbadge_sidecar_core::contract;
 use podbadge_sidecar_core::ids::TenantId;
 use podbadge_sidecar_core::request::Policy;
 use podbadge_sidecar_core::secret::Secret;
+use podbadge_sidecar_core::text::cut;
 use reqwest::{NoProxy, Proxy};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -72,7 +73,7 @@ impl Config {
         Ok(Self {
             port: port(vars)?,
             level: parse(vars, contract::LOG, "must be error, warn, info, debug or trace")?.unwrap_or_default(),
-            policy: Policy { client_id: ids(vars, contract::CLIENT_ID)?, identity_header: identity_header(vars)? },
+            policy: policy(vars)?,
             entra: Entra::from_vars(vars)?,
         })
     }
@@ -112,6 +113,15 @@ pub(crate) fn port(vars: Vars<'_>) -> Result<u16, Wrong> {
 }
 
 // === variables, one by one ===
+
+fn policy(vars: Vars<'_>) -> Result<Policy, Wrong> {
+    Ok(Policy {
+        client_id: ids(vars, contract::CLIENT_ID)?,
+        allowed_client_ids: ids(vars, contract::ALLOWED_CLIENT_IDS)?,
+        identity_map: ids(vars, contract::IDENTITY_MAP)?.unwrap_or_default(),
+        identity_header: identity_header(vars)?,
+    })
+}
 
 /// A header value goes through HTTP unchanged only in visible ASCII.
 fn identity_header(vars: Vars<'_>) -> Result<Option<Secret>, Wrong> {
@@ -219,7 +229,8 @@ impl fmt::Display for Wrong {
         let Self { variable, value, must } = self;
         match value {
             Value::Missing => write!(f, "{variable} is not set: {must}"),
-            Value::Shown(value) => write!(f, "{variable}={value:?} is wrong: it {must}"),
+            // A map has room for a hundred kilobytes.
+            Value::Shown(value) => write!(f, "{variable}={:?} is wrong: it {must}", cut(value, 256)),
             Value::Hidden => write!(f, "{variable} is wrong (its value is not shown): it {must}"),
         }
     }

@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 /// What a token request needs.
 pub(crate) struct Endpoint<E> {
     pub(crate) policy: Policy,
+    /// The pod's own.
     pub(crate) tenant: Arc<TenantId>,
     pub(crate) broker: Broker<E>,
     pub(crate) clock: Clock,
@@ -52,8 +53,9 @@ async fn token<E: Exchange>(State(endpoint): State<Arc<Endpoint<E>>>, request: R
 
 impl<E: Exchange> Endpoint<E> {
     async fn answer(&self, request: &TokenRequest) -> Response {
-        let TokenRequest { form, client_id, resource, renewal } = request;
-        let key = Key { client_id: *client_id, tenant: Arc::clone(&self.tenant), scope: resource.scope().into() };
+        let TokenRequest { form, client_id, tenant, resource, renewal } = request;
+        let tenant = Arc::clone(tenant.as_ref().unwrap_or(&self.tenant));
+        let key = Key { client_id: *client_id, tenant, scope: resource.scope().into() };
         match self.broker.token(&key, renewal).await {
             Ok(token) => {
                 self.metrics.answered(form.as_str(), "token");

@@ -15,9 +15,11 @@ pub const AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
 pub const PORT: &str = "PODBADGE_PORT";
 /// The value that the App Service form must bring in `X-IDENTITY-HEADER`.
 pub const EXPECTED_IDENTITY_HEADER: &str = "PODBADGE_IDENTITY_HEADER";
-/// The only identities that may be asked for, client ids separated by `;`. Unset: any, and Entra decides.
+/// The only identities that may be asked for besides the one of [`CLIENT_ID`], client ids separated by `;`. Unset: any, and
+/// Entra decides.
 pub const ALLOWED_CLIENT_IDS: &str = "PODBADGE_ALLOWED_CLIENT_IDS";
-/// Object ids and resource ids to client ids, and their tenants, JSON.
+/// Object ids and resource ids to client ids, and their tenants, JSON as in
+/// `{"OBJECT-ID": "CLIENT-ID", "/RESOURCE/ID": {"clientId": "...", "tenantId": "..."}, "CLIENT-ID": {"tenantId": "..."}}`.
 pub const IDENTITY_MAP: &str = "PODBADGE_IDENTITY_MAP";
 /// The custom token endpoint (identity bindings), an `https` URL: tokens are asked for there instead of at the authority.
 pub const TOKEN_PROXY: &str = "AZURE_KUBERNETES_TOKEN_PROXY";

@@ -10,6 +10,17 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(Uuid);
 
+/// The object (principal) id of an identity: a GUID, shown in lower case with hyphens. It is another one than the client
+/// id of the same identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId(Uuid);
+
+/// The Azure resource id of a managed identity, such as
+/// `/subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.ManagedIdentity/userAssignedIdentities/NAME`, in
+/// lower case, because Azure Resource Manager compares it without regard to letter case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceId(Box<str>);
+
 /// The tenant of an identity: a GUID or a verified domain name such as `contoso.onmicrosoft.com`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(Box<str>);
@@ -25,6 +36,12 @@ pub enum Invalid {
     /// Not a GUID in the hyphenated form.
     #[error("must be a GUID such as 11111111-2222-3333-4444-555555555555")]
     ClientId,
+    /// Not a GUID in the hyphenated form.
+    #[error("must be a GUID such as 11111111-2222-3333-4444-555555555555")]
+    ObjectId,
+    /// Without the slash in front, longer than [`ResourceId::MAX_LEN`], or with characters that no resource id has.
+    #[error("must be an Azure resource id: a slash and up to 1023 visible characters without spaces")]
+    ResourceId,
     /// Neither a GUID nor a domain name.
     #[error("must be a GUID or a domain name such as contoso.onmicrosoft.com")]
     TenantId,
@@ -43,9 +60,58 @@ impl FromStr for ClientId {
     }
 }
 
+impl From<ObjectId> for ClientId {
+    /// A GUID does not tell which of the two it is; whoever calls this knows.
+    fn from(ObjectId(id): ObjectId) -> Self {
+        Self(id)
+    }
+}
+
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_hyphenated().fmt(f)
+    }
+}
+
+// === impl ObjectId ===
+
+impl FromStr for ObjectId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        guid(text).map(Self).ok_or(Invalid::ObjectId)
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+// === impl ResourceId ===
+
+impl ResourceId {
+    /// Subscription, group and name together reach some 400 characters at most; this leaves room.
+    pub const MAX_LEN: usize = 1024;
+}
+
+impl FromStr for ResourceId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let lower = text.to_lowercase();
+        if lower.starts_with('/') && is_visible(&lower) && lower.len() <= Self::MAX_LEN {
+            Ok(Self(lower.into()))
+        } else {
+            Err(Invalid::ResourceId)
+        }
+    }
+}
+
+impl fmt::Display for ResourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -96,8 +162,7 @@ impl FromStr for Resource {
 
     /// A space would ask for several scopes at once, a control character for trouble.
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let visible = !text.chars().any(|c| c.is_whitespace() || c.is_control());
-        if visible && (1..=Self::MAX_LEN).contains(&text.len()) {
+        if is_visible(text) && (1..=Self::MAX_LEN).contains(&text.len()) {
             Ok(Self(text.into()))
         } else {
             Err(Invalid::Resource)
@@ -116,6 +181,10 @@ impl fmt::Display for Resource {
 /// `Uuid` also reads braces, a URN and 32 bare digits; Entra takes the hyphenated form only.
 fn guid(text: &str) -> Option<Uuid> {
     (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
+}
+
+fn is_visible(text: &str) -> bool {
+    !text.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
 /// RFC 1123 labels, at least two: a verified domain always has a suffix.
@@ -144,6 +213,16 @@ mod tests {
         let padded = format!("{GUID} ");
         for wrong in ["", "x", &simple, &braced, &padded, "urn:uuid:6a9c1f00-1234-4abc-8def-00112233aabb"] {
             assert_eq!(wrong.parse::<ClientId>(), Err(Invalid::ClientId), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn resource_ids() {
+        let id: ResourceId = "/Subscriptions/S/resourceGroups/Gr\u{d6}\u{df}e-(1)".parse().expect("a resource id");
+        assert_eq!(id.to_string(), "/subscriptions/s/resourcegroups/gr\u{f6}\u{df}e-(1)");
+        assert_eq!("/SUBSCRIPTIONS/s/RESOURCEGROUPS/gr\u{f6}\u{df}e-(1)".parse(), Ok(id));
+        for wrong in ["", "subscriptions/x", "/a b", "/a\n", " /a", &format!("/{}", "x".repeat(1024))] {
+            assert_eq!(wrong.parse::<ResourceId>(), Err(Invalid::ResourceId), "{wrong}");
         }
     }
 

@@ -10,6 +10,7 @@ pub mod assertion;
 pub mod contract;
 pub mod error;
 pub mod freshness;
+pub mod identity;
 pub mod ids;
 pub mod request;
 pub mod response;

@@ -6,9 +6,12 @@ mod host;
 mod path;
 mod query;
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
-use crate::ids::{ClientId, Resource};
+use crate::identity::{AllowedClientIds, IdentityMap};
+use crate::ids::{ClientId, Resource, TenantId};
 use crate::secret::Secret;
 
 /// Which protocol is spoken.
@@ -60,8 +63,12 @@ pub struct Head<'a> {
 /// What the operator and the pod allow.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    /// The identity of a request that names none.
+    /// The identity of a request that names none. It is always allowed.
     pub client_id: Option<ClientId>,
+    /// The only other identities that may be asked for; without a list any, and Entra decides.
+    pub allowed_client_ids: Option<AllowedClientIds>,
+    /// Which identity an object id or a resource id means, and in which tenant an identity is.
+    pub identity_map: IdentityMap,
     /// What the App Service form must bring; without it that form is off.
     pub identity_header: Option<Secret>,
 }
@@ -73,6 +80,8 @@ pub struct TokenRequest {
     pub form: Form,
     /// For which identity.
     pub client_id: ClientId,
+    /// In which tenant, if not in the pod's own.
+    pub tenant: Option<Arc<TenantId>>,
     /// For what.
     pub resource: Resource,
     /// Whether the cache will do.
@@ -150,6 +159,9 @@ pub enum Reason {
     /// Selects an identity that this pod does not have. The words are the metadata service's and SDKs look for them.
     #[error("Identity not found")]
     IdentityNotFound,
+    /// Selects an identity outside the list; which ones are in it is not told.
+    #[error("Identity not found: the pod's service account does not allow it")]
+    IdentityNotAllowed,
     /// Selects none, and there is no default.
     #[error("Identity not found: the request has no client_id and this pod has no AZURE_CLIENT_ID")]
     NoIdentity,
@@ -188,7 +200,9 @@ fn read_as(form: Form, head: &Head<'_>, policy: &Policy) -> Result<TokenRequest,
     }
     let resource = query.resource.as_deref().ok_or(Reason::ResourceMissing)?;
     let resource = resource.parse().map_err(|_| Reason::Resource)?;
-    Ok(TokenRequest { form, resource, client_id: query.client_id(policy.client_id)?, renewal: query.renewal()? })
+    let client_id = query.client_id(policy)?;
+    let tenant = policy.identity_map.tenant(client_id).cloned();
+    Ok(TokenRequest { form, client_id, tenant, resource, renewal: query.renewal()? })
 }
 
 /// Neither name excuses the other: which of them a proxy in between has gone by is not known.
@@ -237,6 +251,15 @@ fn is_api_version(version: &str) -> bool {
             },
         )
     })
+}
+
+// === impl Policy ===
+
+impl Policy {
+    fn allows(&self, client_id: ClientId) -> bool {
+        let listed = self.allowed_client_ids.as_ref().is_none_or(|list| list.contains(client_id));
+        listed || self.client_id == Some(client_id)
+    }
 }
 
 // === impl Rejection ===

@@ -1,5 +1,7 @@
 //! Text of foreign origin.
 
+use std::borrow::Cow;
+
 /// Text of foreign origin, fit for a header-free line: Entra's own line breaks and anything else unprintable become a
 /// space, whatever looks like a JWT is cut out, and the length is bounded.
 pub fn one_line(text: &str) -> String {
@@ -27,6 +29,19 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
+/// As much of a wrong value as its author needs to find it again.
+pub fn excerpt(text: &str) -> Cow<'_, str> {
+    cut(text, 64)
+}
+
+/// The text, or its first `longest` bytes and a mark that more followed.
+pub fn cut(text: &str, longest: usize) -> Cow<'_, str> {
+    if text.len() <= longest {
+        return text.into();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(longest)]).into()
+}
+
 /// A name of foreign origin, such as an error's code or a request's id: of [`one_line`] what names are made of (ASCII
 /// letters, digits, `_`, `.` and `-`), and no more than 64 of it.
 pub fn name(text: &str) -> String {
@@ -51,6 +66,13 @@ mod tests {
         ] {
             assert_eq!(name(text), expected);
         }
+    }
+
+    #[test]
+    fn excerpts_are_short() {
+        assert_eq!(excerpt("client"), "client");
+        let long = excerpt(&"ü".repeat(33)).into_owned();
+        assert_eq!(long, format!("{}…", "ü".repeat(32)));
     }
 
     #[test]

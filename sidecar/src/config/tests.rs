@@ -22,11 +22,37 @@ fn defaults() {
 
 #[test]
 fn empty_is_unset() {
-    let empty =
-        ["AZURE_CLIENT_ID", "AZURE_AUTHORITY_HOST", "PODBADGE_PORT", "PODBADGE_IDENTITY_HEADER", "PODBADGE_LOG"];
-    let vars: Vec<_> = empty.into_iter().chain(["PODBADGE_CA_FILE", "HTTPS_PROXY"]).map(|name| (name, "")).collect();
-    let config = read(&vars).expect("valid");
+    let empty = [
+        "AZURE_CLIENT_ID",
+        "AZURE_AUTHORITY_HOST",
+        "PODBADGE_PORT",
+        "PODBADGE_IDENTITY_HEADER",
+        "PODBADGE_ALLOWED_CLIENT_IDS",
+        "PODBADGE_IDENTITY_MAP",
+        "PODBADGE_CA_FILE",
+        "PODBADGE_LOG",
+        "HTTPS_PROXY",
+    ];
+    let config = read(&empty.map(|name| (name, ""))).expect("valid");
     assert!(config.policy.identity_header.is_none() && config.port == 8000);
+    assert!(config.policy.allowed_client_ids.is_none() && config.policy.identity_map.is_empty());
+}
+
+#[test]
+fn identities() {
+    let id = "11111111-2222-3333-4444-555555555555";
+    let map = format!(r#"{{"/a": {{"clientId": "{id}", "tenantId": "{TENANT}"}}}}"#);
+    let config = read(&[("PODBADGE_ALLOWED_CLIENT_IDS", id), ("PODBADGE_IDENTITY_MAP", &map)]).expect("valid");
+    let id = id.parse().expect("a GUID");
+    assert!(config.policy.allowed_client_ids.expect("a list").contains(id));
+    assert_eq!(config.policy.identity_map.by_resource_id(&"/A".parse().expect("a resource id")), Some(id));
+}
+
+#[test]
+fn a_long_wrong_value_is_cut() {
+    let map = format!(r#"{{"x": "{}"}}"#, "y".repeat(100_000));
+    let error = read(&[("PODBADGE_IDENTITY_MAP", &map)]).expect_err("wrong").to_string();
+    assert!(error.len() < 600 && error.contains("yyy…\" is wrong"), "{error}");
 }
 
 #[test]
@@ -45,6 +71,12 @@ fn every_wrong_value_is_named_with_its_range() {
         ("AZURE_TENANT_ID", "a/b", "=\"a/b\" is wrong: it must be a GUID or a domain name"),
         ("AZURE_FEDERATED_TOKEN_FILE", "", "is not set: it must be the path"),
         ("AZURE_CLIENT_ID", "my-app", "=\"my-app\" is wrong: it must be a GUID"),
+        ("PODBADGE_ALLOWED_CLIENT_IDS", ";", "it must be client ids separated by semicolons or commas, at least one"),
+        ("PODBADGE_ALLOWED_CLIENT_IDS", "a;b", "the entry \"a\" must be a GUID such as 1111"),
+        ("PODBADGE_IDENTITY_MAP", "[]", "it must be a JSON object such as"),
+        ("PODBADGE_IDENTITY_MAP", r#"{"a": "b"}"#, "\"a\" is none"),
+        ("PODBADGE_IDENTITY_MAP", r#"{"/a": 1}"#, "at the key \"/a\": invalid type: integer `1`"),
+        ("PODBADGE_IDENTITY_MAP", "{\n}\n}", "trailing characters"),
         ("AZURE_AUTHORITY_HOST", "http://login.microsoftonline.com", "must be an https URL"),
         ("AZURE_AUTHORITY_HOST", "login.microsoftonline.com", "must be an https URL"),
         ("AZURE_AUTHORITY_HOST", "https://x/?y", "must be an https URL"),

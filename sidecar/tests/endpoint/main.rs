@@ -3,6 +3,7 @@
 
 mod authority;
 mod exchange;
+mod identities;
 mod pod;
 mod process;
 mod protocol;

@@ -39,6 +39,8 @@ fn wrong_settings_are_exit_code_2_and_one_line() {
         ("AZURE_TENANT_ID", "a tenant", "GUID or a domain name"),
         ("AZURE_FEDERATED_TOKEN_FILE", "", "not set"),
         ("AZURE_CLIENT_ID", "me", "GUID"),
+        ("PODBADGE_ALLOWED_CLIENT_IDS", "me", "GUID"),
+        ("PODBADGE_IDENTITY_MAP", "{", "JSON object"),
         ("AZURE_AUTHORITY_HOST", "http://127.0.0.1/", "https"),
         ("PODBADGE_PORT", "0", "1 to 65535"),
         ("PODBADGE_PORT", "65536", "1 to 65535"),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::{Reason, Renewal};
+use super::{Policy, Reason, Renewal};
 use crate::ids::ClientId;
 use crate::text::one_line;
 
@@ -50,15 +50,18 @@ impl<'a> Query<'a> {
         Ok(query)
     }
 
-    /// The identity asked for. Which ones other than by client id this pod has is not known, so any of those is not found:
-    /// never another identity than asked for.
-    pub(super) fn client_id(&self, default: Option<ClientId>) -> Result<ClientId, Reason> {
-        match (&self.client_id, &self.object_id, &self.resource_id) {
-            (None, None, None) => default.ok_or(Reason::NoIdentity),
-            (Some(id), None, None) => id.parse().map_err(|_| Reason::IdentityNotFound),
-            (None, Some(_), None) | (None, None, Some(_)) => Err(Reason::IdentityNotFound),
-            _ => Err(Reason::SeveralSelectors),
-        }
+    /// The identity asked for, by whichever name, if it may be: never another one.
+    pub(super) fn client_id(&self, policy: &Policy) -> Result<ClientId, Reason> {
+        let map = &policy.identity_map;
+        let named = match (&self.client_id, &self.object_id, &self.resource_id) {
+            (None, None, None) => return policy.client_id.ok_or(Reason::NoIdentity),
+            (Some(id), None, None) => id.parse().ok(),
+            (None, Some(id), None) => id.parse().ok().and_then(|id| map.by_object_id(id)),
+            (None, None, Some(id)) => id.parse().ok().and_then(|id| map.by_resource_id(&id)),
+            _ => return Err(Reason::SeveralSelectors),
+        };
+        let client_id = named.ok_or(Reason::IdentityNotFound)?;
+        if policy.allows(client_id) { Ok(client_id) } else { Err(Reason::IdentityNotAllowed) }
     }
 
     pub(super) fn renewal(&self) -> Result<Renewal, Reason> {

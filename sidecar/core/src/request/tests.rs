@@ -1,4 +1,5 @@
 mod hosts;
+mod identities;
 mod paths;
 mod queries;
 
@@ -11,7 +12,8 @@ const OTHER: &str = "99999999-2222-3333-4444-555555555555";
 const VAULT: &str = "api-version=2018-02-01&resource=https://vault.azure.net";
 
 fn policy() -> Policy {
-    Policy { client_id: ID.parse().ok(), identity_header: Some(Secret::new("3f2c".to_owned())) }
+    let identity_header = Some(Secret::new("3f2c".to_owned()));
+    Policy { client_id: ID.parse().ok(), identity_header, ..Policy::default() }
 }
 
 fn imds<'a>(query: &'a str) -> Head<'a> {
