@@ -16,6 +16,7 @@ use anyhow::Context as _;
 use cluster::Cluster;
 use document::Input;
 use mutate::{Change, Verdict};
+use podbadge_webhook::args::PolicyArgs;
 use podbadge_webhook_core::denial::Denial;
 use std::{
     io::{self, Read as _, Write as _},
@@ -44,8 +45,8 @@ pub(crate) struct Args {
     namespace: String,
     #[command(flatten)]
     account: settings::AccountArgs,
-    #[command(flatten)]
-    operator: settings::OperatorArgs,
+    #[command(flatten, next_help_heading = "Settings of the webhook, by its own names and with its own defaults")]
+    policy: PolicyArgs,
 }
 
 /// Runs the subcommand.
@@ -54,7 +55,7 @@ pub(crate) struct Args {
 ///
 /// The manifest cannot be read, an object of it is refused, or the settings make no sense.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let settings = args.operator.settings()?;
+    let settings = settings::settings(args.policy.clone())?;
     let input = Input::parse(&read(&args.files)?)?;
     let cluster = Cluster::of(input.objects(), &args.namespace, args.account.annotations());
     let mut changes = Vec::with_capacity(input.documents.len());

@@ -120,7 +120,17 @@ fn policy(vars: Vars<'_>) -> Result<Policy, Wrong> {
         allowed_client_ids: ids(vars, contract::ALLOWED_CLIENT_IDS)?,
         identity_map: ids(vars, contract::IDENTITY_MAP)?.unwrap_or_default(),
         identity_header: identity_header(vars)?,
+        imds_off: imds_off(vars)?,
     })
+}
+
+/// A word that is neither leaves the wish unknown, and the wrong guess would open a door.
+fn imds_off(vars: Vars<'_>) -> Result<bool, Wrong> {
+    match text(vars, contract::IMDS)?.as_deref() {
+        None | Some("on") => Ok(false),
+        Some("off") => Ok(true),
+        Some(other) => Err(wrong(contract::IMDS, Value::Shown(other.to_owned()), "must be on or off")),
+    }
 }
 
 /// A header value goes through HTTP unchanged only in visible ASCII.

@@ -3,10 +3,11 @@
 use crate::{
     lookup::{Lookup, Question, Unavailable},
     metrics::Outcome as Metric,
-    review::{self, NoReview, Request, Review},
+    review::{self, Audit, NoReview, Request, Review},
 };
 use podbadge_webhook_core::{
-    decision::{self, Outcome, Reason, Screen},
+    decision::{self, Known, OptIn, Outcome, Reason, Screen},
+    pod::Pod,
     settings::Settings,
     warning::Warning,
 };
@@ -41,6 +42,9 @@ pub enum Error {
     /// The service account could not be looked up.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// The system gave no random bits.
+    #[error("no random bits are to be had for a pod on the host network")]
+    Random,
 }
 
 impl<L: Lookup> Admission<L> {
@@ -57,9 +61,10 @@ impl<L: Lookup> Admission<L> {
     pub async fn answer(&self, body: &[u8], deadline: Duration) -> Result<Answer, Error> {
         match review::read(body)? {
             Review::Pod(request) => self.pod(&request, deadline).await,
+            Review::Ephemeral(request) => self.ephemeral(&request, deadline).await,
             Review::Other { uid, what } => {
                 let text = format!("podbadge-webhook was asked about {what}; check the rules of its configuration");
-                Ok(Answer::allowed(uid.as_str(), Reason::NotAPod, None, &[Warning::new(text)]))
+                Ok(Answer::skipped(uid.as_str(), Reason::NotAPod, &[Warning::new(text)]))
             }
             Review::BadPod { uid, error } => Ok(Answer::denied(uid.as_str(), "bad_pod", error, &[])),
         }
@@ -67,7 +72,7 @@ impl<L: Lookup> Admission<L> {
 
     async fn pod(&self, request: &Request<'_>, deadline: Duration) -> Result<Answer, Error> {
         let Request { uid, namespace, object: Some(pod), .. } = request else {
-            return Ok(Answer::allowed(request.uid.as_str(), Reason::NotAPod, None, &[]));
+            return Ok(Answer::skipped(request.uid.as_str(), Reason::NotAPod, &[]));
         };
         let uid = uid.as_str();
         let opt_in = match decision::screen(pod, &self.settings) {
@@ -75,34 +80,65 @@ impl<L: Lookup> Admission<L> {
             Screen::Skip(reason) => {
                 let mut warnings = Vec::new();
                 decision::warn_of_odd_label(pod, &mut warnings);
-                return Ok(Answer::allowed(uid, reason, None, &warnings));
+                return Ok(Answer::skipped(uid, reason, &warnings));
             }
         };
         let namespace = namespace.as_ref().map_or("default", |namespace| namespace.as_str());
         let question = Question { namespace, service_account: pod.spec.service_account(), opt_in };
         let facts = self.lookup.facts(question, deadline).await?;
-        Ok(match decision::decide(pod, namespace, opt_in, facts.known(), &self.settings) {
-            Outcome::Allow { reason, patch, warnings } => Answer::allowed(uid, reason, patch.as_ref(), &warnings),
-            Outcome::Deny { denial, warnings } => Answer::denied(uid, denial.as_str(), denial.to_string(), &warnings),
-        })
+        let known = Known { random: random(pod)?, ..facts.known() };
+        Ok(Answer::of(uid, &decision::decide(pod, namespace, opt_in, known, &self.settings)))
     }
+
+    async fn ephemeral(&self, request: &Request<'_>, deadline: Duration) -> Result<Answer, Error> {
+        let Request { uid, namespace, object: Some(pod), old_object, .. } = request else {
+            return Ok(Answer::skipped(request.uid.as_str(), Reason::NotAPod, &[]));
+        };
+        let namespace = namespace.as_ref().map_or("default", |namespace| namespace.as_str());
+        let question =
+            Question { namespace, service_account: pod.spec.service_account(), opt_in: OptIn::ServiceAccount };
+        let facts = self.lookup.facts(question, deadline).await?;
+        let nothing = Pod::default();
+        let before = old_object.as_ref().unwrap_or(&nothing);
+        Ok(Answer::of(uid.as_str(), &decision::decide_ephemeral(pod, before, facts.known(), &self.settings)))
+    }
+}
+
+/// Random bits for a pod on the host network; no other needs them.
+fn random(pod: &Pod<'_>) -> Result<u128, Error> {
+    if !pod.spec.host_network {
+        return Ok(0);
+    }
+    let mut bytes = [0; 16];
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.secure_random.fill(&mut bytes).map_err(|_| Error::Random)?;
+    Ok(u128::from_ne_bytes(bytes))
 }
 
 // === impl Answer ===
 
 impl Answer {
-    fn allowed(
-        uid: &str,
-        reason: Reason,
-        patch: Option<&podbadge_webhook_core::patch::Patch>,
-        warnings: &[Warning],
-    ) -> Self {
-        let body = review::patched(uid, patch, warnings);
+    /// A pod that is none of our business.
+    fn skipped(uid: &str, reason: Reason, warnings: &[Warning]) -> Self {
+        let body = review::patched(uid, None, warnings, None);
         Self { body, outcome: Metric::Allow, reason: reason.as_str(), denial: None }
     }
 
+    fn of(uid: &str, outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Allow { reason, patch, warnings, identity } => {
+                // What is said of nearly every pod of a cluster is no news.
+                let audit = (*reason != Reason::NotOptedIn)
+                    .then(|| Audit { outcome: reason.as_str(), identity: identity.as_deref() });
+                let body = review::patched(uid, patch.as_ref(), warnings, audit);
+                Self { body, outcome: Metric::Allow, reason: reason.as_str(), denial: None }
+            }
+            Outcome::Deny { denial, warnings } => Self::denied(uid, denial.as_str(), denial.to_string(), warnings),
+        }
+    }
+
     fn denied(uid: &str, reason: &'static str, message: String, warnings: &[Warning]) -> Self {
-        let body = review::denied(uid, &message, warnings);
+        let body = review::denied(uid, &message, warnings, Audit { outcome: reason, identity: None });
         Self { body, outcome: Metric::Deny, reason, denial: Some(message) }
     }
 }

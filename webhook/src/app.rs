@@ -3,11 +3,12 @@
 use crate::{
     admit::Admission,
     args::Args,
+    capabilities,
     config::Config,
     http,
     lookup::{Cluster, Index, Watches},
     metrics::{Admissions, Lookups},
-    server_version, tls,
+    tls,
 };
 use anyhow::{Context as _, anyhow};
 use kube::Client;
@@ -17,6 +18,7 @@ use podbadge_runtime::{
     ready::{Latch, Readiness},
     serve::{Bound, Limits},
 };
+use podbadge_webhook_core::settings::{Roots, Settings};
 use std::{sync::Arc, time::Duration};
 use tokio::runtime::Builder;
 
@@ -92,7 +94,7 @@ impl App {
             certificate: tls::Source::new(&config, client.clone(), readiness, registry)?,
             cluster: Cluster::new(client.clone(), index, Lookups::register(registry)),
             admissions: Admissions::register(registry),
-            version: readiness.latch("server version known"),
+            version: readiness.latch("cluster's features known"),
             client,
             config,
         })
@@ -104,13 +106,9 @@ impl App {
         let Self { config, client, version, watches, certificate, cluster, admissions } = self;
         let tls = certificate.server_config();
         let serving = async {
-            let mut settings = config.settings;
-            settings.sidecar.native = match config.native_sidecar {
-                Some(native) => native,
-                None => tokio::select! {
-                    native = server_version::has_native_sidecar(&client) => native,
-                    () = draining.started() => return Ok(()),
-                },
+            let settings = tokio::select! {
+                settings = settings(config, &client) => settings,
+                () = draining.started() => return Ok(()),
             };
             // Until here nobody accepts connections.
             version.open();
@@ -123,4 +121,19 @@ impl App {
             () = certificate.run() => anyhow::bail!("the care for the certificate ended"),
         }
     }
+}
+
+/// The settings, with what depends on the cluster.
+async fn settings(config: Config, client: &Client) -> Settings {
+    let mut settings = config.settings;
+    settings.sidecar.native = match config.native_sidecar {
+        Some(native) => native,
+        None => capabilities::has_native_sidecar(client).await,
+    };
+    if let Some(endpoint) = &mut settings.token_endpoint
+        && let Roots::Bundles { served, .. } = &mut endpoint.roots
+    {
+        *served = capabilities::has_trust_bundles(client).await;
+    }
+    settings
 }

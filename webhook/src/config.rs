@@ -1,9 +1,13 @@
 //! Checked settings: what the command line asks for, in types that hold only what can be done.
 
-use crate::args::{AnnotatedServiceAccounts, Args, NativeSidecar, Tls, TlsVersion};
+mod policy;
+mod token_endpoint;
+
+pub use policy::Policy;
+
+use crate::args::{Args, Tls, TlsVersion};
 use podbadge_certs::resolver::MinVersion;
-use podbadge_sidecar_core::ids::TenantId;
-use podbadge_webhook_core::settings::{Annotated, Settings, Sidecar};
+use podbadge_webhook_core::settings::Settings;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// The process's settings.
@@ -50,11 +54,20 @@ pub enum Source {
 
 /// A setting with a wrong value.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{flag} is {value:?}; it must be {expected}")]
-pub struct Invalid {
-    flag: &'static str,
-    value: String,
-    expected: &'static str,
+pub enum Invalid {
+    /// A value that cannot be used.
+    #[error("{flag} is {value:?}; it must be {expected}")]
+    Value {
+        /// The setting.
+        flag: &'static str,
+        /// What it was given.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// Settings that do not go together.
+    #[error("{0}")]
+    Together(&'static str),
 }
 
 impl TryFrom<Args> for Config {
@@ -74,39 +87,12 @@ impl TryFrom<Args> for Config {
             namespace: name("--namespace", args.namespace)?,
             source,
         };
-        let authority_host = args.authority_host.unwrap_or_else(|| args.cloud.authority_host().to_owned());
-        let https = "an https URL with a host, without user, query or fragment";
-        let mut authority_host = check("--authority-host", authority_host, https, is_https)?;
-        if !authority_host.ends_with('/') {
-            authority_host.push('/');
-        }
-        let audience = args.audience.unwrap_or_else(|| args.cloud.audience().to_owned());
-        let mount_path = check("--token-path", args.token_path, "an absolute path without ':'", is_mount_path)?;
-        let defaults = Settings::default();
-        let image = args.sidecar_image.unwrap_or(defaults.sidecar.image);
-        let (text, guid) = ("one word, not empty", "a GUID or a domain such as contoso.onmicrosoft.com");
-        let settings = Settings {
-            tenant_id: args.tenant_id.map(|tenant| check("--tenant-id", tenant, guid, is_tenant)).transpose()?,
-            authority_host,
-            audience: check("--audience", audience, text, is_word)?,
-            mount_path: mount_path.trim_end_matches('/').to_owned(),
-            annotated: match args.annotated_service_accounts {
-                AnnotatedServiceAccounts::Enabled => Annotated::Enabled,
-                AnnotatedServiceAccounts::Observe => Annotated::Observe,
-                AnnotatedServiceAccounts::Disabled => Annotated::Disabled,
-            },
-            sidecar: Sidecar { image: check("--sidecar-image", image, text, is_word)?, native: false },
-            ..defaults
-        };
+        let Policy { settings, native_sidecar } = args.policy.try_into()?;
         Ok(Self {
             listen_address: args.listen_address,
             admin_address: args.admin.admin_address,
             settings,
-            native_sidecar: match args.native_sidecar {
-                NativeSidecar::Auto => None,
-                NativeSidecar::Always => Some(true),
-                NativeSidecar::Never => Some(false),
-            },
+            native_sidecar,
             certificate,
             tls_min_version: match args.tls_min_version {
                 TlsVersion::V1_2 => MinVersion::Tls12,
@@ -122,7 +108,7 @@ fn check(
     expected: &'static str,
     holds: impl Fn(&str) -> bool,
 ) -> Result<String, Invalid> {
-    if holds(&value) { Ok(value) } else { Err(Invalid { flag, value, expected }) }
+    if holds(&value) { Ok(value) } else { Err(Invalid::Value { flag, value, expected }) }
 }
 
 /// A DNS subdomain of RFC 1123, as object names are
@@ -134,99 +120,5 @@ pub(crate) fn is_name(value: &str) -> bool {
     bytes.len() <= 253 && bytes.first().is_some_and(edge) && bytes.last().is_some_and(edge) && bytes.iter().all(within)
 }
 
-/// As the sidecar reads it, which would not start otherwise.
-fn is_tenant(value: &str) -> bool {
-    value.parse::<TenantId>().is_ok()
-}
-
-fn is_word(value: &str) -> bool {
-    !value.is_empty() && !value.contains(|character: char| character.is_whitespace() || character.is_control())
-}
-
-/// What the API server takes as a `mountPath`; anything else would fail every pod that gets an identity.
-fn is_mount_path(value: &str) -> bool {
-    value.starts_with('/') && !value.trim_end_matches('/').is_empty() && !value.contains([':', '\0'])
-}
-
-fn is_https(value: &str) -> bool {
-    value.parse::<http::Uri>().is_ok_and(|uri| {
-        uri.scheme_str() == Some("https")
-            && uri.host().is_some_and(|host| !host.is_empty())
-            // No user before the host, and after it nothing but a port that there is.
-            && uri.authority().is_some_and(|authority| match authority.as_str().strip_prefix(authority.host()) {
-                Some("") => true,
-                Some(_) => authority.port_u16().is_some_and(|port| port > 0),
-                None => false,
-            })
-            && uri.query().is_none()
-            && !value.contains('#')
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser as _;
-
-    fn config(flags: &[&str]) -> Result<Config, String> {
-        let args = Args::try_parse_from(["podbadge-webhook"].iter().chain(flags)).map_err(|error| error.to_string())?;
-        Config::try_from(args).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn defaults_are_the_public_cloud() {
-        let config = config(&[]).unwrap();
-        assert_eq!(config.settings.authority_host, "https://login.microsoftonline.com/");
-        assert_eq!(config.settings.audience, "api://AzureADTokenExchange");
-        assert_eq!(config.settings.mount_path, "/var/run/secrets/azure/tokens");
-        assert_eq!(config.native_sidecar, None);
-    }
-
-    #[test]
-    fn a_cloud_sets_authority_and_audience() {
-        for (cloud, host, audience) in [
-            ("AzureUSGovernmentCloud", "https://login.microsoftonline.us/", "api://AzureADTokenExchangeUSGov"),
-            ("azurechinacloud", "https://login.chinacloudapi.cn/", "api://AzureADTokenExchangeChina"),
-        ] {
-            let config = config(&["--cloud", cloud]).unwrap();
-            assert_eq!((config.settings.authority_host.as_str(), config.settings.audience.as_str()), (host, audience));
-        }
-        let config = config(&["--authority-host=https://entra.test:8443"]).unwrap();
-        assert_eq!(config.settings.authority_host, "https://entra.test:8443/");
-    }
-
-    #[test]
-    fn every_wrong_value_is_named() {
-        for (flag, value, says) in [
-            ("--authority-host", "http://entra.test/", "must be an https URL"),
-            ("--authority-host", "https://entra.test/?a=b", "must be an https URL"),
-            ("--audience", "two words", "must be one word"),
-            ("--tenant-id", "", "must be a GUID or a domain"),
-            ("--tenant-id", "common", "must be a GUID or a domain"),
-            ("--sidecar-image", "", "must be one word"),
-            ("--authority-host", "https://user:pass@entra.test/", "must be an https URL"),
-            ("--authority-host", "https://entra.test:65536/", "must be an https URL"),
-            ("--authority-host", "https://entra.test:/", "must be an https URL"),
-            ("--token-path", "var/run", "must be an absolute path"),
-            ("--token-path", "//", "must be an absolute path"),
-            ("--token-path", "/a:b", "must be an absolute path"),
-            ("--tls-secret", "Secret", "must be a Kubernetes name"),
-            ("--service", "-a", "must be a Kubernetes name"),
-            ("--webhook-configuration", "a/b", "must be a Kubernetes name"),
-            ("--namespace", "", "must be a Kubernetes name"),
-            ("--listen-address", "9443", "invalid socket address"),
-            ("--admin-address", "x", "invalid socket address"),
-            ("--cloud", "Mars", "possible values: AzurePublicCloud"),
-            ("--native-sidecar", "perhaps", "possible values: auto, always, never"),
-            ("--annotated-service-accounts", "on", "possible values: enabled, observe, disabled"),
-            ("--tls", "none", "possible values: self-managed, files"),
-            ("--tls", "files", "--tls-dir"),
-            ("--tls-min-version", "1.1", "possible values: 1.2, 1.3"),
-            ("--log-level", "loud", "--log-level"),
-            ("--log-format", "xml", "--log-format"),
-        ] {
-            let error = config(&[&format!("{flag}={value}")]).unwrap_err();
-            assert!(error.contains(says) && error.contains(flag), "{flag}={value}: {error}");
-        }
-    }
-}
+mod tests;

@@ -79,9 +79,10 @@ async fn mutate<L: Lookup>(State(door): State<Arc<Door<L>>>, RawQuery(query): Ra
             tracing::warn!(%error, "Refused");
             (Outcome::Refuse, "no_review", refusal(StatusCode::BAD_REQUEST, error.to_string()))
         }
-        Err(Error::Unavailable(error)) => {
+        Err(error @ (Error::Unavailable(_) | Error::Random)) => {
             tracing::warn!(%error, "Failed");
-            (Outcome::Fail, "lookup", failure(error.to_string(), timeout))
+            let reason = if matches!(error, Error::Random) { "random" } else { "lookup" };
+            (Outcome::Fail, reason, failure(error.to_string(), timeout))
         }
     };
     door.metrics.count(outcome, reason, started.elapsed());

@@ -9,10 +9,10 @@
 pub mod admit;
 pub mod app;
 pub mod args;
+mod capabilities;
 pub mod config;
 pub mod http;
 pub mod lookup;
 pub mod metrics;
 pub mod review;
-mod server_version;
 mod tls;

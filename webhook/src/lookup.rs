@@ -69,7 +69,7 @@ fn told(error: &kube::Error) -> String {
 impl Facts {
     /// The facts as decisions take them.
     pub fn known(&self) -> Known<'_> {
-        Known { service_account: self.service_account.as_deref(), namespace: &self.namespace }
+        Known { service_account: self.service_account.as_deref(), namespace: &self.namespace, random: 0 }
     }
 }
 

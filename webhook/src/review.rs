@@ -3,7 +3,7 @@
 
 mod reply;
 
-pub use reply::{denied, patched};
+pub use reply::{Audit, denied, patched};
 
 use podbadge_webhook_core::{
     pod::{Pod, Text},
@@ -45,8 +45,10 @@ pub struct Request<'a, O = Pod<'a>> {
     /// The namespace; pods of controllers do not repeat it in their metadata.
     #[serde(default)]
     pub namespace: Option<Text<'a>>,
-    /// The object as it would be created.
+    /// The object as it would be created or changed.
     pub object: Option<O>,
+    /// The object before a change.
+    pub old_object: Option<O>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -62,6 +64,8 @@ struct Resource<'a> {
 pub enum Review<'a> {
     /// A pod is to be created.
     Pod(Request<'a>),
+    /// A running pod is to get a container of `kubectl debug`.
+    Ephemeral(Request<'a>),
     /// Something else happens; it is none of our business.
     Other {
         /// The review's uid.
@@ -76,6 +80,15 @@ pub enum Review<'a> {
         /// The field and what is wrong with it.
         error: String,
     },
+}
+
+/// What a request is about.
+#[derive(Debug, PartialEq, Eq)]
+enum Subject {
+    Pod,
+    Ephemeral,
+    /// Told for a warning.
+    Other(String),
 }
 
 /// Why a text is no review. Such a request does not come from an API server.
@@ -109,12 +122,12 @@ pub fn read(body: &[u8]) -> Result<Review<'_>, NoReview> {
     match serde_json::from_slice::<Envelope<'_, Pod<'_>>>(body) {
         Ok(envelope) => {
             let mut request = envelope.request()?;
-            Ok(match request.other() {
-                Some(what) => Review::Other { uid: request.uid, what },
-                None => {
-                    // A creation without an object does not happen; reading it as an empty pod leaves it alone.
+            Ok(match request.subject() {
+                Subject::Other(what) => Review::Other { uid: request.uid, what },
+                subject => {
+                    // A review without its object does not happen; reading it as an empty pod leaves it alone.
                     request.object.get_or_insert_default();
-                    Review::Pod(request)
+                    if subject == Subject::Pod { Review::Pod(request) } else { Review::Ephemeral(request) }
                 }
             })
         }
@@ -129,7 +142,7 @@ fn explain<'a>(body: &'a [u8], error: &serde_json::Error) -> Result<Review<'a>, 
     let request = serde_json::from_slice::<Envelope<'_, IgnoredAny>>(body)
         .map_err(|_| NoReview::Malformed(described(error)))?
         .request()?;
-    if let Some(what) = request.other() {
+    if let Subject::Other(what) = request.subject() {
         return Ok(Review::Other { uid: request.uid, what });
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
@@ -170,17 +183,19 @@ impl<'a, O> Envelope<'a, O> {
 // === impl Request ===
 
 impl<O> Request<'_, O> {
-    /// What is reviewed, if it is not the creation of a pod.
-    fn other(&self) -> Option<String> {
+    /// What is reviewed.
+    fn subject(&self) -> Subject {
         let Resource { group, resource } = &self.resource;
         let sub_resource = self.sub_resource.as_ref().map(Text::as_str).unwrap_or_default();
         let (group, resource, operation) = (group.as_str(), resource.as_str(), self.operation.as_str());
-        if (group, resource, sub_resource, operation) == ("", "pods", "", "CREATE") {
-            return None;
+        match (group, resource, sub_resource, operation) {
+            ("", "pods", "", "CREATE") => return Subject::Pod,
+            ("", "pods", "ephemeralcontainers", "UPDATE") => return Subject::Ephemeral,
+            _ => {}
         }
         let dot = if group.is_empty() { "" } else { "." };
         let slash = if sub_resource.is_empty() { "" } else { "/" };
-        Some(format!("{operation} of {resource}{dot}{group}{slash}{sub_resource}"))
+        Subject::Other(format!("{operation} of {resource}{dot}{group}{slash}{sub_resource}"))
     }
 }
 

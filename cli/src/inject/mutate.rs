@@ -8,10 +8,10 @@ use crate::order;
 use anyhow::Context as _;
 use json_patch::{Patch, PatchOperation};
 use podbadge_webhook_core::{
-    annotation::Skip,
     decision::{self, Known, OptIn, Outcome, Reason, Screen},
     denial::Denial,
     pod::Pod,
+    selection::Selection,
     settings::Settings,
     warning::Warning,
 };
@@ -91,7 +91,8 @@ fn verdict(pod: &Pod<'_>, name: &Name, cluster: &Cluster, settings: &Settings) -
     let (service_account, known) = cluster.account(name.namespace(), account);
     let unknown = (!known).then_some(account);
     let namespace = cluster.namespace(name.namespace());
-    let known = Known { service_account: Some(service_account), namespace: &namespace };
+    // The same for everybody who looks: this pod is shown, not run.
+    let known = Known { service_account: Some(service_account), namespace: &namespace, random: 0 };
     Ok(match decision::decide(pod, name.namespace(), opt_in, known, settings) {
         Outcome::Allow { patch: Some(patch), warnings, .. } => {
             let mut warnings = texts(&warnings);
@@ -126,11 +127,12 @@ fn unchanged(reason: Reason, unknown: Option<&str>, warnings: Vec<String>) -> Ve
 
 /// Why a pod with an identity needs nothing more.
 fn complete(pod: &Pod<'_>) -> &'static str {
-    let skip = Skip::of(pod);
+    let selection = Selection::of(pod);
+    let skips = |name: &str| selection.as_ref().is_ok_and(|selection| selection.skips(name));
     let mut containers = pod.spec.all_containers().peekable();
     if containers.peek().is_none() {
         "it has no containers"
-    } else if containers.all(|container| skip.contains(container.name.as_str())) {
+    } else if containers.all(|container| skips(container.name.as_str())) {
         "its annotation skips all its containers"
     } else {
         "it has all it would be given"

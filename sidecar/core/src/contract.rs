@@ -15,6 +15,8 @@ pub const AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
 pub const PORT: &str = "PODBADGE_PORT";
 /// The value that the App Service form must bring in `X-IDENTITY-HEADER`.
 pub const EXPECTED_IDENTITY_HEADER: &str = "PODBADGE_IDENTITY_HEADER";
+/// `off` where the form of the instance metadata service is not served: on a node's network anybody could use it.
+pub const IMDS: &str = "PODBADGE_IMDS";
 /// The only identities that may be asked for besides the one of [`CLIENT_ID`], client ids separated by `;`. Unset: any, and
 /// Entra decides.
 pub const ALLOWED_CLIENT_IDS: &str = "PODBADGE_ALLOWED_CLIENT_IDS";

@@ -130,6 +130,14 @@ impl AllowedClientIds {
     pub fn contains(&self, client_id: ClientId) -> bool {
         self.0.binary_search(&client_id).is_ok()
     }
+
+    /// The list with one more, unless it names that already.
+    #[must_use]
+    pub fn with(self, client_id: ClientId) -> Self {
+        let mut ids: BTreeSet<ClientId> = self.0.into_iter().collect();
+        ids.insert(client_id);
+        Self(ids.into_iter().collect())
+    }
 }
 
 impl FromStr for AllowedClientIds {

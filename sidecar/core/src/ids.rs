@@ -67,6 +67,12 @@ impl From<ObjectId> for ClientId {
     }
 }
 
+impl From<Uuid> for ClientId {
+    fn from(guid: Uuid) -> Self {
+        Self(guid)
+    }
+}
+
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_hyphenated().fmt(f)

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod assertion;
+pub mod authority;
 pub mod contract;
 pub mod error;
 pub mod freshness;

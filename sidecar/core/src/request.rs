@@ -71,6 +71,8 @@ pub struct Policy {
     pub identity_map: IdentityMap,
     /// What the App Service form must bring; without it that form is off.
     pub identity_header: Option<Secret>,
+    /// Whether the metadata service's form is off: on a node's network any process could use it.
+    pub imds_off: bool,
 }
 
 /// A request for a token that passed every guard.
@@ -132,6 +134,9 @@ pub enum Reason {
     /// The probe of every SDK, or a request that was not meant for us.
     #[error("Required metadata header not specified")]
     MetadataMissing,
+    /// The metadata service's form is switched off.
+    #[error("This endpoint is off on the host network: use IDENTITY_ENDPOINT with IDENTITY_HEADER")]
+    ImdsOff,
     /// The App Service form is not switched on.
     #[error("This endpoint is off: the sidecar has no PODBADGE_IDENTITY_HEADER")]
     IdentityHeaderUnset,
@@ -191,6 +196,7 @@ fn read_as(form: Form, head: &Head<'_>, policy: &Policy) -> Result<TokenRequest,
     }
     origin(head)?;
     match form {
+        Form::Imds if policy.imds_off => return Err(Reason::ImdsOff),
         Form::Imds => metadata(head)?,
         Form::AppService => identity_header(head, policy)?,
     }

@@ -20,7 +20,7 @@ libfuzzer_sys::fuzz_target!(|input: (&str, &str, &[u8])| {
     ];
     let account = ServiceAccount::from_annotations(annotations);
     let namespace = Namespace::default();
-    let known = Known { service_account: Some(&account), namespace: &namespace };
+    let known = Known { service_account: Some(&account), namespace: &namespace, random: 0 };
     let outcome = decision::decide(&pod, "default", OptIn::Label, known, &Settings::default());
     if let Outcome::Allow { patch: Some(patch), .. } = outcome {
         let operations: serde_json::Value = serde_json::from_slice(patch.as_bytes()).expect("a patch is JSON");

@@ -3,56 +3,35 @@
 use crate::{
     contract,
     denial::{Denial, Place},
-    identity::{Identity, ServiceAccount, Tenant},
+    identity::{Identity, Namespace, PodSecurity, ServiceAccount},
     pod::Pod,
+    settings::{DefaultMode, Roots, Settings, TokenEndpoint},
     value::{Expiration, Mode, decimal, excerpt},
-    warning::{self, Warning},
+    warning::Warning,
 };
-use podbadge_sidecar_core::{contract::DEFAULT_PORT, ids::Invalid};
-use std::{collections::BTreeSet, num::NonZeroU16};
+use podbadge_sidecar_core::ids::Invalid;
+use std::num::NonZeroU16;
 
 /// The sidecar that a pod asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sidecar {
-    /// Where it listens, on loopback.
-    pub port: NonZeroU16,
+    /// Where it listens on loopback, if the pod says so.
+    pub port: Option<NonZeroU16>,
     /// Whether the applications get the token volume as well, as Azure Workload Identity gives it to them.
     pub federation: bool,
+    /// How they reach it.
+    pub reach: Reach,
 }
 
-/// The names of `skip-containers`.
-#[derive(Clone, Debug, Default)]
-pub struct Skip<'a>(BTreeSet<&'a str>);
-
-// === impl Skip ===
-
-impl<'a> Skip<'a> {
-    /// Reads the pod's list. Blanks around names and empty names mean nothing.
-    pub fn of(pod: &'a Pod<'_>) -> Self {
-        let names = pod.metadata.annotations.value(contract::SKIP_CONTAINERS).unwrap_or_default();
-        Self(names.split(';').map(str::trim).filter(|name| !name.is_empty()).collect())
-    }
-
-    /// Whether the container is to be left alone.
-    pub fn contains(&self, container: &str) -> bool {
-        self.0.contains(container)
-    }
-
-    /// Warns about names that no container has: a typing error here would pass unseen.
-    pub fn warn(&self, pod: &Pod<'_>, warnings: &mut Vec<Warning>) {
-        if self.0.is_empty() {
-            return;
-        }
-        let containers: BTreeSet<_> = pod.spec.all_containers().map(|container| container.name.as_str()).collect();
-        // No more than are told, for an annotation has room for a hundred thousand names.
-        for name in self.0.difference(&containers).take(warning::MOST + 1) {
-            warnings.push(Warning::new(format!(
-                "{}: no container is called {:?}; names are separated by semicolons",
-                contract::SKIP_CONTAINERS,
-                excerpt(name)
-            )));
-        }
-    }
+/// How applications reach the sidecar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// By variables.
+    Endpoint,
+    /// By variables, since the namespace's Pod Security level, or the want of one, speaks against more.
+    Fallback(Option<PodSecurity>),
+    /// By redirection of the metadata address as well, which that level may refuse.
+    Redirect(Option<PodSecurity>),
 }
 
 /// The lifetime of the token: the pod's annotation, else the service account's, else the operator's. An empty one is
@@ -79,30 +58,47 @@ pub fn expiration(pod: &Pod<'_>, account: &ServiceAccount, default: Expiration) 
 ///
 /// # Errors
 ///
-/// A mode that is none, one that this build lacks, or a port out of range.
+/// A mode that is none, or a port out of range.
 pub fn sidecar(
     pod: &Pod<'_>,
     account: &ServiceAccount,
+    namespace: &Namespace,
+    settings: &Settings,
     warnings: &mut Vec<Warning>,
 ) -> Result<Option<Sidecar>, Denial> {
     let denial = |place, value: &str| Denial::Sidecar { place, value: excerpt(value).into_owned() };
     let compatible = inject_proxy_sidecar(pod, warnings);
-    let (place, mode) = match (pod.metadata.annotations.value(contract::SIDECAR), compatible) {
-        (Some(value), _) => (Place::Pod, Mode::parse(value).ok_or_else(|| denial(Place::Pod, value))?),
+    let mode = match (pod.metadata.annotations.value(contract::SIDECAR), compatible) {
+        (Some(value), _) => Mode::parse(value).ok_or_else(|| denial(Place::Pod, value))?,
         (None, Some(true)) => {
-            return Ok(Some(Sidecar { port: port(pod)?, federation: true }));
+            let reach = match settings.sidecar.mode {
+                DefaultMode::Auto => fitting(pod, namespace, settings),
+                DefaultMode::Endpoint => Reach::Endpoint,
+                DefaultMode::Redirect => Reach::Redirect(namespace.pod_security),
+            };
+            return Ok(Some(Sidecar { port: port(pod)?, federation: true, reach }));
         }
         (None, Some(false)) => return Ok(None),
         (None, None) => match &account.sidecar {
-            Some(Ok(mode)) => (Place::ServiceAccount, *mode),
+            Some(Ok(mode)) => *mode,
             Some(Err(value)) => return Err(denial(Place::ServiceAccount, value)),
             None => return Ok(None),
         },
     };
-    match mode {
-        Mode::Endpoint => Ok(Some(Sidecar { port: port(pod)?, federation: false })),
-        Mode::Redirect => Err(Denial::Redirect { place }),
-        Mode::None => Ok(None),
+    let reach = match mode {
+        Mode::Endpoint => Reach::Endpoint,
+        Mode::Redirect => Reach::Redirect(namespace.pod_security),
+        Mode::None => return Ok(None),
+    };
+    Ok(Some(Sidecar { port: port(pod)?, federation: false, reach }))
+}
+
+/// Redirection needs a capability that only the level `privileged` admits, and a network of the pod's own.
+fn fitting(pod: &Pod<'_>, namespace: &Namespace, settings: &Settings) -> Reach {
+    match namespace.pod_security.or(settings.sidecar.unlabelled) {
+        _ if pod.spec.host_network => Reach::Endpoint,
+        Some(PodSecurity::Privileged) => Reach::Redirect(namespace.pod_security),
+        _ => Reach::Fallback(namespace.pod_security),
     }
 }
 
@@ -112,7 +108,7 @@ fn inject_proxy_sidecar(pod: &Pod<'_>, warnings: &mut Vec<Warning>) -> Option<bo
         "true" => Some(true),
         "false" => Some(false),
         other => {
-            warnings.push(Warning::new(format!(
+            warnings.push(Warning::mistake(format!(
                 "{key} is {other:?}, which is neither \"true\" nor \"false\": it adds no sidecar",
                 key = contract::INJECT_PROXY_SIDECAR,
                 other = excerpt(other)
@@ -122,11 +118,49 @@ fn inject_proxy_sidecar(pod: &Pod<'_>, warnings: &mut Vec<Warning>) -> Option<bo
     }
 }
 
-fn port(pod: &Pod<'_>) -> Result<NonZeroU16, Denial> {
-    let default = NonZeroU16::new(DEFAULT_PORT).unwrap_or(NonZeroU16::MAX);
-    match pod.metadata.annotations.value(contract::PROXY_SIDECAR_PORT) {
-        None => Ok(default),
-        Some(value) => decimal(value).ok_or_else(|| Denial::Port { value: excerpt(value).into_owned() }),
+/// The port that the pod names, if it names one.
+///
+/// # Errors
+///
+/// It is none.
+pub fn port(pod: &Pod<'_>) -> Result<Option<NonZeroU16>, Denial> {
+    let value = pod.metadata.annotations.value(contract::PROXY_SIDECAR_PORT);
+    value.map(|value| decimal(value).ok_or_else(|| Denial::Port { value: excerpt(value).into_owned() })).transpose()
+}
+
+/// The custom token endpoint, if the operator has one and the pod asks for it. Azure Workload Identity takes `true` in any
+/// letter case here.
+///
+/// # Errors
+///
+/// The endpoint's roots would not be in the pod's volume.
+pub fn token_endpoint<'a>(
+    pod: &Pod<'_>,
+    settings: &'a Settings,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<&'a TokenEndpoint>, Denial> {
+    let Some(endpoint) = &settings.token_endpoint else {
+        return Ok(None);
+    };
+    match pod.metadata.annotations.value(&endpoint.annotation) {
+        Some(value) if value.eq_ignore_ascii_case("true") => {}
+        None => return Ok(None),
+        Some(value) => {
+            if !value.eq_ignore_ascii_case("false") {
+                warnings.push(Warning::mistake(format!(
+                    "{} is {:?}, which is neither \"true\" nor \"false\": the pod keeps the usual authority",
+                    endpoint.annotation,
+                    excerpt(value)
+                )));
+            }
+            return Ok(None);
+        }
+    }
+    match &endpoint.roots {
+        Roots::Bundles { signer, served: false, .. } => {
+            Err(Denial::NoTrustBundles { key: endpoint.annotation.clone(), signer: signer.clone() })
+        }
+        _ => Ok(Some(endpoint)),
     }
 }
 
@@ -137,12 +171,9 @@ fn port(pod: &Pod<'_>) -> Result<NonZeroU16, Denial> {
 ///
 /// Such an id, where the pod has a sidecar.
 pub fn ids(identity: &Identity<'_>, sidecar: Option<Sidecar>, warnings: &mut Vec<Warning>) -> Result<(), Denial> {
-    let client_id = identity.client_id.filter(|id| !id.is_guid());
+    let client_id = identity.client_id.as_deref().filter(|id| !id.is_guid());
     // The operator's tenant was judged when the webhook started.
-    let tenant_id = match identity.tenant_id {
-        Tenant::Annotated(id) => Some(id).filter(|id| !id.is_tenant()),
-        Tenant::Default(_) => None,
-    };
+    let tenant_id = identity.tenant_id.annotated().filter(|id| !id.is_tenant());
     let odd = [
         client_id.map(|id| (contract::CLIENT_ID, id, Invalid::ClientId)),
         tenant_id.map(|id| (contract::TENANT_ID, id, Invalid::TenantId)),
@@ -153,7 +184,7 @@ pub fn ids(identity: &Identity<'_>, sidecar: Option<Sidecar>, warnings: &mut Vec
         if sidecar.is_some() {
             return Err(Denial::Id { key, value: value.into_owned(), rule });
         }
-        warnings.push(Warning::new(format!("{key} is {value:?}; it {rule}, or Entra will not find it")));
+        warnings.push(Warning::mistake(format!("{key} is {value:?}; it {rule}, or Entra will not find it")));
     }
     Ok(())
 }

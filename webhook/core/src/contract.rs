@@ -41,8 +41,17 @@ pub const USE_TOKEN_ENDPOINT: &str = "azure.workload.identity/use-";
 /// (<https://kubernetes.io/docs/concepts/security/pod-security-admission/#pod-security-admission-labels-for-namespaces>).
 pub const POD_SECURITY_ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
-/// The prefixes of the annotations that are read; all others are passed over.
+/// Pod annotation: the container that `kubectl logs` and `kubectl exec` mean where none is named
+/// (<https://kubernetes.io/docs/reference/labels-annotations-taints/#kubectl-kubernetes-io-default-container>).
+pub const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
+/// The prefixes of the keys that are ours.
 pub const PREFIXES: [&str; 2] = ["azure.workload.identity/", "podbadge.io/"];
+
+/// Whether a label or annotation of a pod means something here; all others are passed over.
+pub fn is_read(key: &str) -> bool {
+    PREFIXES.iter().any(|prefix| key.starts_with(prefix)) || key == DEFAULT_CONTAINER
+}
 
 /// The name of the projected volume. It never changes: users mount it in containers of their own.
 pub const VOLUME: &str = "azure-identity-token";
@@ -50,6 +59,8 @@ pub const VOLUME: &str = "azure-identity-token";
 pub const MOUNT_PATH: &str = "/var/run/secrets/azure/tokens";
 /// The token's file below the mount. It never changes.
 pub const TOKEN_FILE: &str = "azure-identity-token";
+/// The roots of the custom token endpoint, in a file below the mount.
+pub const CA_FILE: &str = "ca.crt";
 
 /// The sidecar of Azure Workload Identity, where its author wrote it into the pod. It serves the IMDS form alone, at the redirected address.
 pub const AZWI_PROXY: &str = "azwi-proxy";

@@ -1,13 +1,13 @@
 //! What becomes of a pod: it is left alone, given its identity, or refused with a text for its author.
 
 use crate::{
-    annotation::{self, Sidecar, Skip},
     contract,
     denial::Denial,
-    identity::{Identity, Namespace, ServiceAccount},
+    identity::{Namespace, ServiceAccount},
     patch::{self, Patch},
-    plan::Plan,
-    pod::{Name, Pod},
+    plan::{self, Plan},
+    pod::Pod,
+    request::Request,
     settings::{Annotated, Settings},
     value::cut,
     warning::{self, Warning},
@@ -38,6 +38,8 @@ pub struct Known<'a> {
     pub service_account: Option<&'a ServiceAccount>,
     /// The namespace's defaults.
     pub namespace: &'a Namespace,
+    /// 128 random bits for a pod on the host network, where its uid, which others use, is no secret.
+    pub random: u128,
 }
 
 /// The answer to one review.
@@ -51,6 +53,8 @@ pub enum Outcome {
         patch: Option<Patch>,
         /// What its author should know.
         warnings: Vec<Warning>,
+        /// The identity it has, for the audit log.
+        identity: Option<String>,
     },
     /// The pod's author has to mend something first.
     Deny {
@@ -94,7 +98,8 @@ pub fn screen(pod: &Pod<'_>, settings: &Settings) -> Screen {
 pub fn warn_of_odd_label(pod: &Pod<'_>, warnings: &mut Vec<Warning>) {
     if let Some(odd) = pod.metadata.labels.value(contract::USE).filter(|value| !matches!(*value, "true" | "false")) {
         let key = contract::USE;
-        warnings.push(Warning::new(format!("label {key} is {odd:?}, which means nothing: use \"true\" or \"false\"")));
+        warnings
+            .push(Warning::mistake(format!("label {key} is {odd:?}, which means nothing: use \"true\" or \"false\"")));
     }
 }
 
@@ -112,7 +117,10 @@ pub fn decide(pod: &Pod<'_>, namespace: &str, opt_in: OptIn, known: Known<'_>, s
         }
         (Some(account), OptIn::ServiceAccount) if account.client_id.is_some() => account,
         (_, OptIn::ServiceAccount) => {
-            return Outcome::Allow { reason: Reason::NotOptedIn, patch: None, warnings };
+            return match strict(settings, &mut warnings) {
+                Ok(()) => Outcome::allow(Reason::NotOptedIn, warnings),
+                Err(denial) => Outcome::Deny { denial, warnings },
+            };
         }
     };
     if opt_in == OptIn::ServiceAccount && settings.annotated == Annotated::Observe {
@@ -122,53 +130,88 @@ pub fn decide(pod: &Pod<'_>, namespace: &str, opt_in: OptIn, known: Known<'_>, s
             pod.spec.service_account(),
             contract::USE
         )));
-        return Outcome::Allow { reason: Reason::Observed, patch: None, warnings };
+        return Outcome::allow(Reason::Observed, warnings);
     }
-    let injected = inject(pod, account, known.namespace, settings, &mut warnings);
+    let planned = inject(pod, account, known, settings, &mut warnings);
+    let denial = match planned.and_then(|planned| strict(settings, &mut warnings).map(|()| planned)) {
+        Ok(planned) => return planned.allowed(warnings),
+        Err(denial) => denial,
+    };
     warning::limit(&mut warnings);
-    match injected {
-        Ok(Some(patch)) => Outcome::Allow { reason: Reason::Injected, patch: Some(patch), warnings },
-        Ok(None) => Outcome::Allow { reason: Reason::Complete, patch: None, warnings },
-        Err(denial) => Outcome::Deny { denial, warnings },
-    }
+    Outcome::Deny { denial, warnings }
+}
+
+/// What is added, and who the pod is.
+struct Planned {
+    patch: Option<Patch>,
+    identity: String,
 }
 
 fn inject(
     pod: &Pod<'_>,
     account: &ServiceAccount,
-    namespace: &Namespace,
+    known: Known<'_>,
     settings: &Settings,
     warnings: &mut Vec<Warning>,
-) -> Result<Option<Patch>, Denial> {
-    let identity = Identity::resolve(account, namespace, settings)?;
-    let expiration = annotation::expiration(pod, account, settings.expiration)?;
-    let sidecar = annotation::sidecar(pod, account, warnings)?;
-    let skip = Skip::of(pod);
-    skip.warn(pod, warnings);
-    annotation::ids(&identity, sidecar, warnings)?;
-    if identity.client_id.is_none() {
-        warn_of_no_client_id(pod, sidecar, &skip, warnings);
-    }
-    let plan = Plan::new(pod, &identity, expiration, sidecar, &skip, settings, warnings)?;
-    Ok(patch::write(&plan))
+) -> Result<Planned, Denial> {
+    let request = Request::read(pod, account, known.namespace, settings, warnings)?;
+    let plan = Plan::new(pod, &request, settings, known.random, warnings)?;
+    Ok(Planned { patch: patch::write(&plan), identity: request.identity.to_string() })
 }
 
-/// Warns where a container has no client id, neither from anybody nor of its own.
-fn warn_of_no_client_id(pod: &Pod<'_>, sidecar: Option<Sidecar>, skip: &Skip<'_>, warnings: &mut Vec<Warning>) {
-    let lacking = pod.spec.all_containers().any(|container| {
-        let own = container.env.as_ref().is_some_and(|env| env.has(Name::ClientId));
-        !own && !skip.contains(container.name.as_str())
+/// Where the operator is strict, mistakes are not only told.
+fn strict(settings: &Settings, warnings: &mut Vec<Warning>) -> Result<(), Denial> {
+    if !settings.strict || !warnings.iter().any(Warning::is_mistake) {
+        return Ok(());
+    }
+    let (mistakes, notes): (Vec<_>, Vec<_>) = warnings.drain(..).partition(Warning::is_mistake);
+    *warnings = notes;
+    let mut mistakes = mistakes;
+    warning::limit(&mut mistakes);
+    let mistakes: Vec<_> = mistakes.iter().map(Warning::as_str).collect();
+    Err(Denial::Strict { mistakes: mistakes.join("; ") })
+}
+
+/// Decides what a new container of `kubectl debug` gets, in a pod that has its identity. It is never refused: who debugs
+/// has trouble enough.
+pub fn decide_ephemeral(pod: &Pod<'_>, before: &Pod<'_>, known: Known<'_>, settings: &Settings) -> Outcome {
+    let mut warnings = Vec::new();
+    if !plan::has_identity(pod) {
+        return Outcome::allow(Reason::NotOptedIn, warnings);
+    }
+    let nobody = ServiceAccount::default();
+    let account = known.service_account.unwrap_or(&nobody);
+    // What is wrong with the pod was said when it was created.
+    let planned = Request::read(pod, account, known.namespace, settings, &mut Vec::new()).and_then(|request| {
+        let plan = Plan::of_ephemeral(pod, before, &request, settings, &mut warnings)?;
+        Ok(Planned { patch: patch::write(&plan), identity: request.identity.to_string() })
     });
-    if lacking {
-        let breaks = match sidecar {
-            Some(sidecar) if !sidecar.federation => "the sidecar refuses requests that name none",
-            _ => "Python's DefaultAzureCredential raises",
-        };
-        warnings.push(Warning::new(format!(
-            "no client id: annotate service account {:?} with {}; until then AZURE_CLIENT_ID is not set and {breaks}",
-            pod.spec.service_account(),
-            contract::CLIENT_ID
-        )));
+    match planned {
+        Ok(planned) => planned.allowed(warnings),
+        Err(denial) => {
+            warnings.insert(0, Warning::new(format!("the container gets no identity: {denial}")));
+            warning::limit(&mut warnings);
+            Outcome::allow(Reason::NotOptedIn, warnings)
+        }
+    }
+}
+
+// === impl Planned ===
+
+impl Planned {
+    fn allowed(self, mut warnings: Vec<Warning>) -> Outcome {
+        let Self { patch, identity } = self;
+        warning::limit(&mut warnings);
+        let reason = if patch.is_some() { Reason::Injected } else { Reason::Complete };
+        Outcome::Allow { reason, patch, warnings, identity: Some(identity) }
+    }
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    fn allow(reason: Reason, warnings: Vec<Warning>) -> Self {
+        Self::Allow { reason, patch: None, warnings, identity: None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a pod's author is told when the pod cannot be admitted as it is.
 
-use crate::{contract, value::Expiration};
-use podbadge_sidecar_core::ids;
+use crate::{contract, selection::Selection, value::Expiration};
+use podbadge_sidecar_core::ids::{self, ClientId};
 use std::fmt;
 
 /// Where an annotation or a label stands.
@@ -30,18 +30,12 @@ pub enum Denial {
         value: String,
     },
     /// A sidecar mode that is none.
-    #[error("{place} annotation {key} is {value:?}; it must be endpoint or none", key = contract::SIDECAR)]
+    #[error("{place} annotation {key} is {value:?}; it must be endpoint, redirect or none", key = contract::SIDECAR)]
     Sidecar {
         /// Where it stands.
         place: Place,
         /// What stands there.
         value: String,
-    },
-    /// A mode that is not built yet.
-    #[error("{place} annotation {key} is \"redirect\", which this version cannot do; use endpoint", key = contract::SIDECAR)]
-    Redirect {
-        /// Where it stands.
-        place: Place,
     },
     /// A port out of range.
     #[error("pod annotation {key} is {value:?}; it must be a port from 1 to 65535", key = contract::PROXY_SIDECAR_PORT)]
@@ -49,11 +43,70 @@ pub enum Denial {
         /// What stands there.
         value: String,
     },
-    /// Two pods of one node would share the sidecar's port and see each other's secrets.
+    /// A rule on the host network would redirect the node itself and all its pods.
     #[error(
-        "a pod on the host network cannot have the sidecar; remove hostNetwork, or the annotation that asks for it"
+        "a pod on the host network cannot have redirection, which would redirect its node; set annotation {key} to \
+         endpoint, or remove hostNetwork",
+        key = contract::SIDECAR
     )]
     HostNetwork,
+    /// Too many patterns in a list of containers.
+    #[error("pod annotation {key} has {patterns} names with * or ?; at most {most} are allowed", most = Selection::MOST_PATTERNS)]
+    Patterns {
+        /// The annotation.
+        key: &'static str,
+        /// How many it has.
+        patterns: usize,
+    },
+    /// A pod's own client id that is none.
+    #[error("pod annotation {key} is {value:?}; it {rule}", key = contract::POD_CLIENT_ID)]
+    PodClientId {
+        /// What stands there.
+        value: String,
+        /// What may stand there.
+        rule: ids::Invalid,
+    },
+    /// A pod's own client id that its service account does not allow.
+    #[error(
+        "pod annotation {key} asks for {client_id}, which the service account does not allow; add it to the service \
+         account's {list}",
+        key = contract::POD_CLIENT_ID,
+        list = contract::ALLOWED_CLIENT_IDS
+    )]
+    NotAllowed {
+        /// The identity.
+        client_id: ClientId,
+    },
+    /// An annotation that cannot be read.
+    #[error("{place} annotation {key} is {value:?}; it {rule}")]
+    Annotation {
+        /// Where it stands.
+        place: Place,
+        /// The annotation.
+        key: &'static str,
+        /// What stands there.
+        value: String,
+        /// What may stand there.
+        rule: String,
+    },
+    /// The custom token endpoint's roots would be missing.
+    #[error(
+        "pod annotation {key} asks for the custom token endpoint, whose certificates come from ClusterTrustBundles of \
+         {signer:?}: this API server has none, and would leave them out without a word; the webhook's operator has to name a \
+         ConfigMap instead"
+    )]
+    NoTrustBundles {
+        /// The annotation.
+        key: String,
+        /// Whose bundles they would be.
+        signer: String,
+    },
+    /// What others are warned about.
+    #[error("{mistakes}; this cluster's webhook is strict about mistakes")]
+    Strict {
+        /// The mistakes, one after the other.
+        mistakes: String,
+    },
     /// An id with which the sidecar would not start.
     #[error("annotation {key} of the service account or its namespace is {value:?}; it {rule}, or no sidecar starts")]
     Id {
@@ -105,12 +158,17 @@ impl fmt::Display for Place {
 
 impl Denial {
     /// The labels of all kinds.
-    pub const LABELS: [&str; 9] = [
+    pub const LABELS: [&str; 14] = [
         "expiration",
         "sidecar_mode",
-        "sidecar_redirect",
         "sidecar_port",
         "host_network",
+        "patterns",
+        "pod_client_id",
+        "not_allowed",
+        "annotation",
+        "no_trust_bundles",
+        "strict",
         "id",
         "no_tenant",
         "no_service_account",
@@ -122,9 +180,14 @@ impl Denial {
         match self {
             Self::Expiration { .. } => "expiration",
             Self::Sidecar { .. } => "sidecar_mode",
-            Self::Redirect { .. } => "sidecar_redirect",
             Self::Port { .. } => "sidecar_port",
             Self::HostNetwork => "host_network",
+            Self::Patterns { .. } => "patterns",
+            Self::PodClientId { .. } => "pod_client_id",
+            Self::NotAllowed { .. } => "not_allowed",
+            Self::Annotation { .. } => "annotation",
+            Self::NoTrustBundles { .. } => "no_trust_bundles",
+            Self::Strict { .. } => "strict",
             Self::Id { .. } => "id",
             Self::NoTenant => "no_tenant",
             Self::NoServiceAccount { .. } => "no_service_account",

@@ -1,12 +1,13 @@
 //! Who a pod is: annotations of its service account and namespace, and the operator's defaults.
 
+mod resolve;
+
+pub use resolve::{Identity, Tenant};
+
 use crate::{
     contract,
-    denial::Denial,
-    settings::Settings,
     value::{Expiration, Id, Mode, excerpt},
 };
-use std::fmt;
 
 /// What a service account's annotations say, in little memory. A wrong value is kept to be named when it matters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,21 @@ pub struct ServiceAccount {
     pub expiration: Option<Result<Expiration, Box<str>>>,
     /// The sidecar mode of its pods, or what stands in its place.
     pub sidecar: Option<Result<Mode, Box<str>>>,
+    /// What few say; a cluster may have a hundred thousand service accounts.
+    pub special: Option<Box<Special>>,
+}
+
+/// What few service accounts say, as it is written: it is read when a pod needs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Special {
+    /// The only identities that its pods may ask for.
+    pub allowed_client_ids: Option<Box<str>>,
+    /// Object ids and resource ids to client ids.
+    pub identity_map: Option<Box<str>>,
+    /// The audience of its pods' tokens.
+    pub audience: Option<Box<str>>,
+    /// The authority of its pods.
+    pub authority_host: Option<Box<str>>,
 }
 
 /// What a namespace's annotations and labels say.
@@ -43,24 +59,6 @@ pub enum PodSecurity {
     Restricted,
 }
 
-/// The identity that a pod gets.
-#[derive(Clone, Debug)]
-pub struct Identity<'a> {
-    /// The default identity; applications may name another.
-    pub client_id: Option<&'a Id>,
-    /// The tenant, never empty.
-    pub tenant_id: Tenant<'a>,
-}
-
-/// A tenant from an annotation or from the operator.
-#[derive(Clone, Copy, Debug)]
-pub enum Tenant<'a> {
-    /// An annotation's.
-    Annotated(&'a Id),
-    /// The operator's.
-    Default(&'a str),
-}
-
 // === impl ServiceAccount ===
 
 impl ServiceAccount {
@@ -75,10 +73,18 @@ impl ServiceAccount {
                     account.expiration = Some(Expiration::parse(value).ok_or_else(|| wrong(value)));
                 }
                 contract::SIDECAR => account.sidecar = Some(Mode::parse(value).ok_or_else(|| wrong(value))),
+                contract::ALLOWED_CLIENT_IDS => account.special().allowed_client_ids = Some(value.into()),
+                contract::IDENTITY_MAP => account.special().identity_map = Some(value.into()),
+                contract::AUDIENCE => account.special().audience = Some(value.into()),
+                contract::AUTHORITY_HOST => account.special().authority_host = Some(value.into()),
                 _ => {}
             }
         }
         account
+    }
+
+    fn special(&mut self) -> &mut Special {
+        self.special.get_or_insert_default()
     }
 
     /// Whether it says anything at all; most service accounts of a cluster do not.
@@ -128,37 +134,16 @@ impl PodSecurity {
     }
 }
 
-// === impl Identity ===
-
-impl<'a> Identity<'a> {
-    /// Resolves the identity: service account before namespace before operator.
-    ///
-    /// # Errors
-    ///
-    /// Nobody names a tenant.
-    pub fn resolve(
-        account: &'a ServiceAccount,
-        namespace: &'a Namespace,
-        settings: &'a Settings,
-    ) -> Result<Self, Denial> {
-        let client_id = account.client_id.as_ref().or(namespace.client_id.as_ref());
-        let annotated = account.tenant_id.as_ref().or(namespace.tenant_id.as_ref()).map(Tenant::Annotated);
-        // A chart with an unset value sets the operator's variable to nothing.
-        let default = settings.tenant_id.as_deref().filter(|tenant| !tenant.is_empty());
-        let tenant_id = annotated.or(default.map(Tenant::Default)).ok_or(Denial::NoTenant)?;
-        Ok(Self { client_id, tenant_id })
+impl std::fmt::Display for PodSecurity {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Privileged => "privileged",
+            Self::Baseline => "baseline",
+            Self::Restricted => "restricted",
+        })
     }
 }
 
 fn wrong(value: &str) -> Box<str> {
     excerpt(value).into()
-}
-
-impl fmt::Display for Tenant<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Annotated(id) => id.fmt(out),
-            Self::Default(id) => out.write_str(id),
-        }
-    }
 }

@@ -15,6 +15,8 @@ pub mod identity;
 pub mod patch;
 pub mod plan;
 pub mod pod;
+pub mod request;
+pub mod selection;
 pub mod settings;
 pub mod value;
 pub mod warning;

@@ -4,25 +4,30 @@
 //! the admission.
 
 mod container;
+mod volume;
 
 use crate::{
     contract,
-    plan::{Addition, Exceptions, List, Plan, SidecarContainer, TokenVolume, Value, Variable},
+    plan::{Addition, DefaultContainer, Exceptions, Injected, List, Plan, TokenVolume, Value, Variable},
 };
 use container::Container;
 use serde::{
     Serialize, Serializer,
     ser::{SerializeMap, SerializeStruct},
 };
-use std::io::Write as _;
+use std::{collections::BTreeMap, io::Write as _};
 
 /// The text of a JSON Patch with at least one operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patch(Vec<u8>);
 
-/// Where in the pod an operation points, written without a detour over a string: none of the tokens needs escaping.
+/// Where in the pod an operation points, written without a detour over a string.
 #[derive(Clone, Copy)]
 enum Pointer {
+    Annotations,
+    DefaultContainer,
+    PullSecrets,
+    PullSecret,
     Volumes,
     Volume,
     List(List),
@@ -36,20 +41,30 @@ enum Pointer {
 
 struct Mount<'a>(&'a str);
 
+/// The reference to a secret that images are pulled with.
+#[derive(Serialize)]
+struct PullSecret<'a> {
+    name: &'a str,
+}
+
 /// Writes the plan; `None` where it adds nothing.
 pub fn write(plan: &Plan<'_>) -> Option<Patch> {
     let mut operations = Operations(Vec::with_capacity(2048));
-    let Plan { volume, containers, sidecar, mount_path } = plan;
+    let Plan { volume, containers, injected, first_init, default_container, pull_secrets, first_secret, mount_path } =
+        plan;
+    if let Some(default) = default_container {
+        operations.default_container(default);
+    }
     if let Some(volume) = volume {
         operations.volume(volume);
     }
     for addition in containers {
         operations.container(addition, mount_path);
     }
-    // Last, because it moves the init containers that the operations above point at.
-    if let Some(sidecar) = sidecar {
-        operations.sidecar(sidecar, mount_path);
-    }
+    operations.pull_secrets(pull_secrets, *first_secret);
+    // Last, because they move the containers that the operations above point at.
+    operations.injected(List::Init, injected, *first_init, mount_path);
+    operations.injected(List::Main, injected, false, mount_path);
     operations.end()
 }
 
@@ -105,13 +120,36 @@ impl Operations {
         }
     }
 
-    fn sidecar(&mut self, sidecar: &SidecarContainer<'_>, mount_path: &str) {
-        let list = sidecar.position.list();
-        let container = Container::new(sidecar, mount_path);
-        if sidecar.first {
-            self.add(Pointer::List(list), [container]);
+    /// Puts the containers of one list at its head, in their order.
+    fn injected(&mut self, list: List, all: &[Injected<'_>], first: bool, mount_path: &str) {
+        let containers = all.iter().filter(|container| container.role.list() == list);
+        let containers: Vec<_> = containers.map(|container| Container::new(container, mount_path)).collect();
+        if containers.is_empty() {
+            return;
+        }
+        if first {
+            self.add(Pointer::List(list), containers);
         } else {
-            self.add(Pointer::Head(list), container);
+            for container in containers.iter().rev() {
+                self.add(Pointer::Head(list), container);
+            }
+        }
+    }
+
+    fn pull_secrets(&mut self, names: &[&str], first: bool) {
+        let secrets = names.iter().map(|name| PullSecret { name });
+        if first && !names.is_empty() {
+            self.add(Pointer::PullSecrets, secrets.collect::<Vec<_>>());
+        } else {
+            secrets.for_each(|secret| self.add(Pointer::PullSecret, secret));
+        }
+    }
+
+    fn default_container(&mut self, default: &DefaultContainer<'_>) {
+        if default.first {
+            self.add(Pointer::Annotations, BTreeMap::from([(contract::DEFAULT_CONTAINER, default.name)]));
+        } else {
+            self.add(Pointer::DefaultContainer, default.name);
         }
     }
 
@@ -129,6 +167,14 @@ impl Operations {
 impl Pointer {
     fn write(self, out: &mut Vec<u8>) {
         match self {
+            Self::Annotations => out.extend_from_slice(b"/metadata/annotations"),
+            // RFC 6901: a slash within a token is written `~1`.
+            Self::DefaultContainer => {
+                out.extend_from_slice(b"/metadata/annotations/");
+                out.extend_from_slice(contract::DEFAULT_CONTAINER.replace('/', "~1").as_bytes());
+            }
+            Self::PullSecrets => out.extend_from_slice(b"/spec/imagePullSecrets"),
+            Self::PullSecret => out.extend_from_slice(b"/spec/imagePullSecrets/-"),
             Self::Volumes => out.extend_from_slice(b"/spec/volumes"),
             Self::Volume => out.extend_from_slice(b"/spec/volumes/-"),
             Self::List(list) => list.write(out),
@@ -154,6 +200,7 @@ impl List {
         out.extend_from_slice(match self {
             Self::Init => b"/spec/initContainers".as_slice(),
             Self::Main => b"/spec/containers",
+            Self::Ephemeral => b"/spec/ephemeralContainers",
         });
     }
 }
@@ -171,36 +218,6 @@ fn token(index: usize, out: &mut Vec<u8>) {
 }
 
 // === impl Serialize ===
-
-impl Serialize for TokenVolume<'_> {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Token<'a> {
-            audience: &'a str,
-            expiration_seconds: u32,
-            path: &'a str,
-        }
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Source<'a> {
-            service_account_token: Token<'a>,
-        }
-        #[derive(Serialize)]
-        struct Projected<'a> {
-            sources: [Source<'a>; 1],
-        }
-        let token = Token {
-            audience: self.audience,
-            expiration_seconds: self.expiration.seconds(),
-            path: contract::TOKEN_FILE,
-        };
-        let mut volume = out.serialize_struct("Volume", 2)?;
-        volume.serialize_field("name", contract::VOLUME)?;
-        volume.serialize_field("projected", &Projected { sources: [Source { service_account_token: token }] })?;
-        volume.end()
-    }
-}
 
 impl Serialize for Mount<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {

@@ -3,23 +3,24 @@
 //! Each addition is decided by what the container has now, so planning for a pod that was patched before, also by
 //! another injector, yields what is still missing and nothing twice.
 
+mod context;
 mod no_proxy;
 mod sidecar;
+mod volume;
 
 pub use no_proxy::Exceptions;
-pub use sidecar::{Position, SidecarContainer};
+pub use sidecar::{Injected, Role};
+pub use volume::TokenVolume;
 
 use crate::{
-    annotation::{Sidecar, Skip},
     contract,
     denial::Denial,
-    identity::Identity,
-    pod::{Container, Env, Mount, Name, Pod},
+    pod::{Container, Pod},
+    request::Request,
     settings::Settings,
-    value::Expiration,
     warning::Warning,
 };
-use podbadge_sidecar_core::contract as names;
+use context::Context;
 use std::borrow::Cow;
 
 /// All additions to one pod.
@@ -29,20 +30,26 @@ pub struct Plan<'a> {
     pub volume: Option<TokenVolume<'a>>,
     /// The containers that lack something.
     pub containers: Vec<Addition<'a>>,
-    /// The sidecar, if the pod lacks it.
-    pub sidecar: Option<SidecarContainer<'a>>,
+    /// The containers to put at the head of their lists, in this order.
+    pub injected: Vec<Injected<'a>>,
+    /// Whether the pod has no list of init containers yet.
+    pub first_init: bool,
+    /// The container that people mean, where the sidecar would come in between.
+    pub default_container: Option<DefaultContainer<'a>>,
+    /// The secrets that the sidecar's image is pulled with, as far as the pod lacks them.
+    pub pull_secrets: Vec<&'a str>,
+    /// Whether the pod has no list of such secrets yet.
+    pub first_secret: bool,
     /// Where mounts appear.
     pub mount_path: &'a str,
 }
 
-/// The projected volume to add.
+/// The container that `kubectl` means where none is named.
 #[derive(Debug)]
-pub struct TokenVolume<'a> {
-    /// The token's audience.
-    pub audience: &'a str,
-    /// The token's lifetime.
-    pub expiration: Expiration,
-    /// Whether the pod has no list of volumes yet.
+pub struct DefaultContainer<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Whether the pod has no annotations yet.
     pub first: bool,
 }
 
@@ -63,13 +70,15 @@ pub struct Addition<'a> {
     pub mount: Option<bool>,
 }
 
-/// The two lists of containers.
+/// The lists of containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum List {
     /// `spec.initContainers`
     Init,
     /// `spec.containers`
     Main,
+    /// `spec.ephemeralContainers`
+    Ephemeral,
 }
 
 /// A variable to add.
@@ -91,206 +100,108 @@ pub enum Value {
     PodUid,
 }
 
-/// What a container is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Grant {
-    /// The token volume and the variable that names its file.
-    token: bool,
-    /// The variables that name the sidecar's endpoint.
-    endpoint: bool,
-    /// The sidecar's own settings.
-    settings: bool,
-}
-
-/// Everything that is the same for all containers of the pod.
-struct Context<'a> {
-    identity: &'a Identity<'a>,
-    settings: &'a Settings,
-    sidecar: Option<Sidecar>,
-    /// Whether that sidecar serves what the variables lead to.
-    endpoint: bool,
-    /// The token's file below the mount: the promised one, or that of a volume the user wrote.
-    token_file: &'a str,
+/// Whether the pod was given an identity when it was created.
+pub fn has_identity(pod: &Pod<'_>) -> bool {
+    volume::is_present(pod) || sidecar::is_present(pod)
 }
 
 // === impl Plan ===
 
 impl<'a> Plan<'a> {
-    /// Plans for the pod.
+    /// Plans for the pod. `random` is used only on the host network.
     ///
     /// # Errors
     ///
     /// The pod has something in the way that only its author can move.
     pub fn new(
         pod: &'a Pod<'_>,
-        identity: &'a Identity<'_>,
-        expiration: Expiration,
-        sidecar: Option<Sidecar>,
-        skip: &Skip<'_>,
+        request: &'a Request<'_>,
         settings: &'a Settings,
+        random: u128,
         warnings: &mut Vec<Warning>,
     ) -> Result<Self, Denial> {
-        let sidecar = sidecar::possible(pod, sidecar, warnings)?;
-        let user_file = token_file(pod, settings)?;
-        let context = Context {
-            identity,
-            settings,
-            sidecar,
-            endpoint: sidecar.is_some_and(|sidecar| sidecar::serves_endpoint(pod, sidecar, warnings)),
-            token_file: user_file.unwrap_or(contract::TOKEN_FILE),
+        let placed = match request.sidecar {
+            Some(wanted) => sidecar::place(pod, wanted, settings, random, warnings)?,
+            None => None,
         };
-        let volume = user_file.is_none().then(|| TokenVolume {
-            audience: &settings.audience,
-            expiration,
-            first: pod.spec.volumes.is_none(),
-        });
+        let user_file = volume::token_file(pod, request.audience())?;
+        let context = Context::new(pod, request, settings, placed, user_file, warnings);
         let init = pod.spec.init_containers.iter().flatten().enumerate().map(|entry| (List::Init, entry));
         let main = pod.spec.containers.iter().enumerate().map(|entry| (List::Main, entry));
         let mut containers = Vec::with_capacity(pod.spec.containers.len() + 1);
         for (list, (index, container)) in init.chain(main) {
-            if !skip.contains(container.name.as_str()) {
+            if !request.selection.skips(container.name.as_str()) || sidecar::is_ours(container) {
                 containers.extend(context.addition(list, index, container, warnings));
             }
         }
-        let sidecar = match sidecar {
-            Some(sidecar) => sidecar::container(pod, sidecar, &context, warnings),
-            None => None,
-        };
+        let injected = sidecar::injected(pod, &context, warnings);
         // A volume that nobody mounts would only cost the kubelet a token: every container may be on the skip list.
-        let used = sidecar.is_some()
+        let used = injected.iter().any(|container| container.mount)
             || containers.iter().any(|addition| addition.mount.is_some())
-            || pod.spec.all_containers().any(mounts_volume);
-        Ok(Self { volume: volume.filter(|_| used), containers, sidecar, mount_path: &settings.mount_path })
+            || pod.spec.all_containers().any(volume::is_mounted);
+        let volume = user_file.is_none().then(|| TokenVolume::of(pod, request)).filter(|_| used);
+        Ok(Self {
+            volume,
+            containers,
+            first_init: pod.spec.init_containers.is_none(),
+            default_container: default_container(pod, &injected),
+            pull_secrets: sidecar::pull_secrets(pod, &injected, settings),
+            first_secret: pod.spec.image_pull_secrets.is_none(),
+            injected,
+            mount_path: &settings.mount_path,
+        })
     }
-}
 
-/// Whether the container mounts the volume by its promised name; only its author's own mount can be there first.
-fn mounts_volume(container: &Container<'_>) -> bool {
-    let mut mounts = container.volume_mounts.iter().flatten();
-    mounts.any(|mount| mount.name.as_str() == contract::VOLUME)
-}
-
-/// The token's file in the user's own volume of the promised name, if there is one.
-fn token_file<'a>(pod: &'a Pod<'_>, settings: &Settings) -> Result<Option<&'a str>, Denial> {
-    let Some(volume) = pod.spec.volumes.iter().flatten().find(|volume| volume.name.as_str() == contract::VOLUME) else {
-        return Ok(None);
-    };
-    let sources = volume.projected.iter().flat_map(|projected| &projected.sources);
-    sources
-        .filter_map(|source| source.service_account_token.as_ref())
-        .find(|token| token.audience.as_ref().is_some_and(|audience| audience.as_str() == settings.audience))
-        .map(|token| Some(token.path.as_str()))
-        .ok_or_else(|| Denial::Volume { audience: settings.audience.clone() })
-}
-
-// === impl Context ===
-
-impl<'a> Context<'a> {
-    /// What the container lacks, if anything.
-    fn addition(
-        &self,
-        list: List,
-        index: usize,
-        container: &'a Container<'_>,
+    /// Plans for the containers of `kubectl debug` that the pod lacked `before`. Nothing else of a running pod can be
+    /// changed, so they get what it has.
+    ///
+    /// # Errors
+    ///
+    /// The pod's volume of the promised name holds no token for its identity.
+    pub fn of_ephemeral(
+        pod: &'a Pod<'_>,
+        before: &Pod<'_>,
+        request: &'a Request<'_>,
+        settings: &'a Settings,
         warnings: &mut Vec<Warning>,
-    ) -> Option<Addition<'a>> {
-        let grant = self.grant(container)?;
-        let mut variables = self.variables(grant, container, warnings);
-        let first_variable = container.env.is_none();
-        let mut exceptions = Vec::new();
-        if grant.endpoint {
-            no_proxy::plan(container, &mut variables, &mut exceptions, warnings);
-        }
-        let mount = if grant.token { self.mount(container, warnings) } else { None };
-        let nothing = variables.is_empty() && exceptions.is_empty() && mount.is_none();
-        (!nothing).then_some(Addition { list, index, variables, first_variable, exceptions, mount })
-    }
-
-    fn grant(&self, container: &Container<'_>) -> Option<Grant> {
-        let token = Grant { token: true, endpoint: false, settings: false };
-        if sidecar::is_ours(container) {
-            return Some(Grant { settings: true, ..token });
-        }
-        match (container.name.as_str(), self.sidecar) {
-            (contract::AZWI_PROXY_INIT, _) => None,
-            (contract::AZWI_PROXY, _) | (_, None) => Some(token),
-            (_, Some(sidecar)) => Some(Grant { token: sidecar.federation, endpoint: self.endpoint, settings: false }),
-        }
-    }
-
-    /// The variables that the container lacks of what it is granted.
-    fn variables(&self, grant: Grant, container: &Container<'_>, warnings: &mut Vec<Warning>) -> Vec<Variable> {
-        let none = Env::default();
-        let env = container.env.as_ref().unwrap_or(&none);
-        let mut variables = Vec::with_capacity(8);
-        let mut add = |known, name, value: Value| {
-            if !env.has(known) {
-                variables.push(Variable { name, value });
-            }
-        };
-        if let Some(client_id) = self.identity.client_id {
-            add(Name::ClientId, names::CLIENT_ID, Value::text(client_id));
-        }
-        add(Name::TenantId, names::TENANT_ID, Value::text(&self.identity.tenant_id));
-        if grant.token {
-            let file = format!("{}/{}", self.mounted_at(container), self.token_file);
-            add(Name::FederatedTokenFile, names::FEDERATED_TOKEN_FILE, Value::Literal(file.into()));
-        } else if env.has(Name::FederatedTokenFile) {
-            warnings.push(Warning::new(format!(
-                "container {}: its own {} makes several SDKs bypass the sidecar",
-                container.name,
-                names::FEDERATED_TOKEN_FILE
-            )));
-        }
-        add(Name::AuthorityHost, names::AUTHORITY_HOST, Value::text(&self.settings.authority_host));
-        if let Some(sidecar) = self.sidecar {
-            if grant.endpoint {
-                sidecar::endpoint_variables(sidecar, container, env, &mut variables, warnings);
-            }
-            if grant.settings {
-                sidecar::own_variables(sidecar, env, &mut variables);
+    ) -> Result<Self, Denial> {
+        let placed = sidecar::found(pod);
+        let file = volume::token_file(pod, request.audience())?;
+        let context = Context::new(pod, request, settings, placed, file, warnings);
+        let old: Vec<&str> = names(before.spec.ephemeral_containers.iter().flatten()).collect();
+        let mut containers = Vec::new();
+        for (index, container) in pod.spec.ephemeral_containers.iter().flatten().enumerate() {
+            if !old.contains(&container.name.as_str()) {
+                containers.extend(context.addition(List::Ephemeral, index, container, warnings));
             }
         }
-        variables
-    }
-
-    /// Where the container sees, or will see, the token volume.
-    fn mounted_at<'c>(&'c self, container: &'c Container<'_>) -> &'c str {
-        own_mount(container)
-            .map_or(self.settings.mount_path.as_str(), |mount| mount.mount_path.as_str().trim_end_matches('/'))
-    }
-
-    /// The mount to add: none where the container mounts the volume itself, or something else in its place.
-    fn mount(&self, container: &Container<'_>, warnings: &mut Vec<Warning>) -> Option<bool> {
-        let Some(mounts) = &container.volume_mounts else {
-            return Some(true);
-        };
-        if own_mount(container).is_some() {
-            return None;
-        }
-        let other =
-            mounts.iter().find(|mount| mount.mount_path.as_str().trim_end_matches('/') == self.settings.mount_path);
-        let Some(other) = other else {
-            return Some(false);
-        };
-        warnings.push(Warning::new(format!(
-            "container {} mounts volume {:?} at {}, where the token would be; it is left as it is",
-            container.name,
-            other.name.as_str(),
-            self.settings.mount_path
-        )));
-        None
+        Ok(Self {
+            volume: None,
+            containers,
+            injected: Vec::new(),
+            first_init: false,
+            default_container: None,
+            pull_secrets: Vec::new(),
+            first_secret: false,
+            mount_path: &settings.mount_path,
+        })
     }
 }
 
-/// The container's mount of the whole token volume. One of a single file does not count: the kubelet never renews it
-/// (<https://kubernetes.io/docs/concepts/storage/volumes/#using-subpath>).
-fn own_mount<'c, 'a>(container: &'c Container<'a>) -> Option<&'c Mount<'a>> {
-    container
-        .volume_mounts
-        .iter()
-        .flatten()
-        .find(|mount| mount.name.as_str() == contract::VOLUME && mount.sub_path.as_str().is_empty())
+fn names<'c>(containers: impl Iterator<Item = &'c Container<'c>>) -> impl Iterator<Item = &'c str> {
+    containers.map(|container| container.name.as_str())
+}
+
+/// `kubectl logs` takes the first container where nobody says which; that must not be the sidecar.
+fn default_container<'a>(pod: &'a Pod<'_>, injected: &[Injected<'_>]) -> Option<DefaultContainer<'a>> {
+    let annotations = &pod.metadata.annotations;
+    let in_front = injected.iter().any(|container| container.role == Role::Plain)
+        || pod.spec.containers.first().is_some_and(sidecar::is_sidecar);
+    if !in_front || annotations.value(contract::DEFAULT_CONTAINER).is_some() {
+        return None;
+    }
+    let application = pod.spec.containers.iter().find(|container| !sidecar::is_sidecar(container))?;
+    Some(DefaultContainer { name: application.name.as_str(), first: !annotations.present() })
 }
 
 // === impl Value ===

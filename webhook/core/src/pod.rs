@@ -40,14 +40,17 @@ pub struct Metadata<'a> {
     /// The labels below [`contract::PREFIXES`].
     #[serde(deserialize_with = "nullable")]
     pub labels: Keys<'a>,
-    /// The annotations below [`contract::PREFIXES`].
+    /// The annotations below [`contract::PREFIXES`], and [`contract::DEFAULT_CONTAINER`].
     #[serde(deserialize_with = "nullable")]
     pub annotations: Keys<'a>,
 }
 
-/// The entries of a map of strings whose keys lie below [`contract::PREFIXES`].
+/// The entries of a map of strings whose keys mean something here.
 #[derive(Clone, Debug, Default)]
-pub struct Keys<'a>(Vec<(Text<'a>, Text<'a>)>);
+pub struct Keys<'a> {
+    entries: Vec<(Text<'a>, Text<'a>)>,
+    present: bool,
+}
 
 /// The part of `spec` that is read.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -59,11 +62,15 @@ pub struct Spec<'a> {
     pub service_account: Option<Text<'a>>,
     /// Absent and `null` are the same.
     pub init_containers: Option<Vec<Container<'a>>>,
+    /// Those of `kubectl debug`; the API server takes them by a subresource alone.
+    pub ephemeral_containers: Option<Vec<Container<'a>>>,
     /// At least one in a valid pod.
     #[serde(deserialize_with = "nullable")]
     pub containers: Vec<Container<'a>>,
     /// Absent and `null` are the same.
     pub volumes: Option<Vec<Volume<'a>>>,
+    /// The secrets that images are pulled with; absent and `null` are the same.
+    pub image_pull_secrets: Option<Vec<Reference<'a>>>,
     /// Whether the pod shares the node's network.
     #[serde(deserialize_with = "nullable")]
     pub host_network: bool,
@@ -80,6 +87,15 @@ pub struct Spec<'a> {
     pub node_selector: NodeSelector<'a>,
     /// Resources of the pod as a whole (Kubernetes 1.32), if any.
     pub resources: Option<IgnoredAny>,
+}
+
+/// The name of another object.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(remote = "Self", default, bound(deserialize = "'de: 'a"))]
+pub struct Reference<'a> {
+    /// In the pod's namespace.
+    #[serde(deserialize_with = "nullable")]
+    pub name: Text<'a>,
 }
 
 /// `spec.os`.
@@ -245,13 +261,19 @@ impl<'a> Keys<'a> {
 
     /// All entries, in the document's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        self.entries.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// Whether the object has such a map at all, be it empty.
+    pub fn present(&self) -> bool {
+        self.present
     }
 }
 
 impl<'a> FromIterator<(&'a str, &'a str)> for Keys<'a> {
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(entries: I) -> Self {
-        Self(entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+        let entries = entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        Self { entries, present: true }
     }
 }
 
@@ -267,15 +289,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Keys<'a> {
             }
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut kept = Vec::new();
+                let mut entries = Vec::new();
                 while let Some(key) = map.next_key::<Text<'de>>()? {
-                    if contract::PREFIXES.iter().any(|prefix| key.as_str().starts_with(prefix)) {
-                        kept.push((key, map.next_value()?));
+                    if contract::is_read(key.as_str()) {
+                        entries.push((key, map.next_value()?));
                     } else {
                         map.next_value::<IgnoredAny>()?;
                     }
                 }
-                Ok(Keys(kept))
+                Ok(Keys { entries, present: true })
             }
         }
 
@@ -305,7 +327,7 @@ impl<'a> Spec<'a> {
         self.restart_policy.as_ref().is_some_and(|policy| policy.as_str() != "Always")
     }
 
-    /// Init containers, then containers.
+    /// Init containers, then containers; not those of `kubectl debug`.
     pub fn all_containers(&self) -> impl Iterator<Item = &Container<'a>> {
         self.init_containers.iter().flatten().chain(&self.containers)
     }

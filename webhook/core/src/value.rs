@@ -18,7 +18,7 @@ pub enum Id {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expiration(u32);
 
-/// How a pod's applications reach the sidecar, as `podbadge.io/sidecar` says it.
+/// How the applications of a pod reach the sidecar, as `podbadge.io/sidecar` says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// By variables that name the endpoint.
@@ -63,12 +63,17 @@ impl Id {
         })
     }
 
-    /// Whether it can be a client id: a GUID, in any letter case.
-    pub fn is_guid(&self) -> bool {
+    /// The client id that it is, if it is one: a GUID, in any letter case.
+    pub fn client_id(&self) -> Option<ClientId> {
         match self {
-            Self::Guid(_) => true,
-            Self::Other(text) => text.parse::<ClientId>().is_ok(),
+            Self::Guid(guid) => Some(ClientId::from(*guid)),
+            Self::Other(text) => text.parse().ok(),
         }
+    }
+
+    /// Whether it can be a client id.
+    pub fn is_guid(&self) -> bool {
+        self.client_id().is_some()
     }
 
     /// Whether it can be a tenant: a GUID or a domain.

@@ -26,6 +26,19 @@ struct Response<'a> {
     status: Option<Status<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "texts")]
     warnings: &'a [Warning],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_annotations: Option<Audit<'a>>,
+}
+
+/// What the API server's audit log says of the review, each below the webhook's name
+/// (<https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#response>).
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Audit<'a> {
+    /// The reason of the outcome, as in metrics.
+    pub outcome: &'a str,
+    /// The identity that the pod has, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -38,16 +51,17 @@ struct Status<'a> {
 struct Encoded<'a>(&'a Patch);
 
 /// The pod may be created, with the patch if there is one.
-pub fn patched(uid: &str, patch: Option<&Patch>, warnings: &[Warning]) -> Vec<u8> {
+pub fn patched(uid: &str, patch: Option<&Patch>, warnings: &[Warning], audit: Option<Audit<'_>>) -> Vec<u8> {
     let patch_type = patch.map(|_| "JSONPatch");
     let patch = patch.map(Encoded);
-    write(Response { uid, allowed: true, patch_type, patch, status: None, warnings })
+    write(Response { uid, allowed: true, patch_type, patch, status: None, warnings, audit_annotations: audit })
 }
 
 /// The pod's author has to mend what the message says.
-pub fn denied(uid: &str, message: &str, warnings: &[Warning]) -> Vec<u8> {
+pub fn denied(uid: &str, message: &str, warnings: &[Warning], audit: Audit<'_>) -> Vec<u8> {
     let status = Some(Status { code: 400, reason: "BadRequest", message });
-    write(Response { uid, allowed: false, patch_type: None, patch: None, status, warnings })
+    let audit_annotations = Some(audit);
+    write(Response { uid, allowed: false, patch_type: None, patch: None, status, warnings, audit_annotations })
 }
 
 fn write(response: Response<'_>) -> Vec<u8> {

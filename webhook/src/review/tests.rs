@@ -28,6 +28,24 @@ fn a_pod_is_read() {
 }
 
 #[test]
+fn a_container_of_kubectl_debug_is_read_with_the_pod_before() {
+    let body = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "u-1", "operation": "UPDATE", "namespace": "shop", "resource": pods(),
+            "subResource": "ephemeralcontainers",
+            "object": { "spec": { "ephemeralContainers": [{ "name": "debugger" }] } },
+            "oldObject": { "spec": { "ephemeralContainers": null } },
+        },
+    });
+    let body = body.to_string();
+    let Review::Ephemeral(request) = read(body.as_bytes()).unwrap() else { panic!("something else") };
+    let names = |pod: Pod<'_>| pod.spec.ephemeral_containers.unwrap_or_default().len();
+    assert_eq!((request.object.map(names), request.old_object.map(names)), (Some(1), Some(0)));
+}
+
+#[test]
 fn other_things_are_named() {
     let deployments = json!({ "group": "apps", "version": "v1", "resource": "deployments" });
     for (resource, operation, what) in
@@ -109,7 +127,7 @@ fn what_is_no_review_is_said() {
 
 #[test]
 fn answers_repeat_the_uid() {
-    let allowed: Value = serde_json::from_slice(&patched("u-1", None, &[Warning::new("careful")])).unwrap();
+    let allowed: Value = serde_json::from_slice(&patched("u-1", None, &[Warning::new("careful")], None)).unwrap();
     assert_eq!(
         allowed,
         json!({
@@ -117,12 +135,14 @@ fn answers_repeat_the_uid() {
             "response": { "uid": "u-1", "allowed": true, "warnings": ["careful"] },
         })
     );
-    let denied: Value = serde_json::from_slice(&denied("u-1", "mend it", &[])).unwrap();
+    let denied: Value =
+        serde_json::from_slice(&denied("u-1", "mend it", &[], Audit { outcome: "volume", identity: None })).unwrap();
     assert_eq!(
         denied["response"],
         json!({
             "uid": "u-1", "allowed": false,
             "status": { "code": 400, "reason": "BadRequest", "message": "mend it" },
+            "auditAnnotations": { "outcome": "volume" },
         })
     );
 }

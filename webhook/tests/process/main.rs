@@ -78,7 +78,7 @@ async fn it_is_not_ready_without_an_api_server_and_says_what_is_missing() {
     let (status, text) = webhook.admin("/readyz").await;
     assert_eq!(status, 503);
     assert!(text.contains("service accounts listed") && text.contains("namespaces listed"), "{text}");
-    assert!(text.contains("server version known"), "{text}");
+    assert!(text.contains("cluster's features known"), "{text}");
     assert_eq!(webhook.admin("/livez").await.0, 200);
     webhook.terminate();
     assert_eq!(webhook.ended().await, Some(0), "it stops all the same");

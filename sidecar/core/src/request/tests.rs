@@ -89,6 +89,14 @@ fn guards_come_before_the_query() {
 }
 
 #[test]
+fn imds_is_off_where_anybody_could_use_it() {
+    let policy = Policy { imds_off: true, ..policy() };
+    let rejection = read(&imds(VAULT), &policy).expect_err("rejected");
+    assert_eq!((rejection.reason(), rejection.status()), (&Reason::ImdsOff, 400));
+    assert!(read(&app_service(VAULT), &policy).is_ok());
+}
+
+#[test]
 fn app_service_is_off_without_a_header_to_expect() {
     let policy = Policy { identity_header: None, ..policy() };
     for head in [app_service(VAULT), Head { identity_header: Header::Once(b""), ..app_service(VAULT) }] {

@@ -29,12 +29,31 @@ pub enum Name {
     ExpectedIdentityHeader,
     /// Any spelling of `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`.
     Proxy,
+    /// What makes the SDKs' chains take a secret, a certificate or a password before any managed identity:
+    /// `AZURE_CLIENT_SECRET`, `AZURE_CLIENT_CERTIFICATE_PATH`, `AZURE_USERNAME`.
+    OtherCredential,
+    /// `PODBADGE_ALLOWED_CLIENT_IDS`
+    AllowedClientIds,
+    /// `PODBADGE_IDENTITY_MAP`
+    IdentityMap,
+    /// `PODBADGE_IMDS`
+    Imds,
+    /// `AZURE_KUBERNETES_TOKEN_PROXY`
+    TokenProxy,
+    /// `AZURE_KUBERNETES_SNI_NAME`
+    SniName,
+    /// `AZURE_KUBERNETES_CA_FILE`
+    TokenProxyCaFile,
+    /// `AZURE_KUBERNETES_CA_DATA`
+    TokenProxyCaData,
 }
 
 /// The variables of [`Name`] that a container sets by itself, and its proxy exceptions.
 #[derive(Clone, Debug, Default)]
 pub struct Env<'a> {
-    set: u16,
+    set: u32,
+    /// The literal values of the few that are compared or used again.
+    values: Vec<(Name, Text<'a>)>,
     no_proxy: Vec<NoProxy<'a>>,
 }
 
@@ -78,8 +97,21 @@ impl Name {
             contract::PORT => Self::Port,
             contract::EXPECTED_IDENTITY_HEADER => Self::ExpectedIdentityHeader,
             "HTTP_PROXY" | "HTTPS_PROXY" | "ALL_PROXY" | "http_proxy" | "https_proxy" | "all_proxy" => Self::Proxy,
+            "AZURE_CLIENT_SECRET" | "AZURE_CLIENT_CERTIFICATE_PATH" | "AZURE_USERNAME" => Self::OtherCredential,
+            contract::ALLOWED_CLIENT_IDS => Self::AllowedClientIds,
+            contract::IDENTITY_MAP => Self::IdentityMap,
+            contract::IMDS => Self::Imds,
+            contract::TOKEN_PROXY => Self::TokenProxy,
+            contract::SNI_NAME => Self::SniName,
+            contract::TOKEN_PROXY_CA_FILE => Self::TokenProxyCaFile,
+            contract::TOKEN_PROXY_CA_DATA => Self::TokenProxyCaData,
             _ => return None,
         })
+    }
+
+    /// Whether its value decides something, and not only that it is there.
+    fn is_read(self) -> bool {
+        matches!(self, Self::ClientId | Self::TenantId | Self::Port | Self::ExpectedIdentityHeader)
     }
 }
 
@@ -89,6 +121,12 @@ impl<'a> Env<'a> {
     /// Whether the container sets the variable.
     pub fn has(&self, name: Name) -> bool {
         self.set & (1 << name as u8) != 0
+    }
+
+    /// The value of a variable, if it stands there and is one of the few that are read: client and tenant id, the
+    /// sidecar's port and header.
+    pub fn value(&self, name: Name) -> Option<&str> {
+        self.values.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str())
     }
 
     /// The container's own proxy exceptions.
@@ -114,6 +152,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
                 while let Some(Variable { name, value, value_from }) = list.next_element::<Variable<'de>>()? {
                     if let Some(known) = Name::from_variable(name.as_str()) {
                         env.set |= 1 << known as u8;
+                        if let Some(value) = value.filter(|_| known.is_read() && value_from.is_none()) {
+                            env.values.push((known, value));
+                        }
                     } else if matches!(name.as_str(), "NO_PROXY" | "no_proxy") {
                         let value = value_from.is_none().then(|| value.unwrap_or_default());
                         env.no_proxy.push(NoProxy { index, name, value });

@@ -28,6 +28,7 @@ objects!(
     Pod<'a>,
     Metadata<'a>,
     Spec<'a>,
+    Reference<'a>,
     Os<'a>,
     NodeSelector<'a>,
     Container<'a>,

@@ -1,10 +1,11 @@
 //! What surrounds a pod in the tests, and its admission.
 
 use podbadge_webhook_core::{
+    contract,
     decision::{self, Known, OptIn, Outcome, Screen},
     identity::{Namespace, ServiceAccount},
     pod::Pod,
-    settings::{self, Settings},
+    settings::{self, DefaultMode, Roots, Settings},
     value::Expiration,
 };
 use serde::Deserialize;
@@ -46,6 +47,34 @@ pub(crate) struct Overrides {
     pub(crate) annotated: Option<Annotated>,
     pub(crate) image: Option<String>,
     pub(crate) native: bool,
+    pub(crate) strict: bool,
+    pub(crate) mode: Option<Mode>,
+    pub(crate) unlabelled: Option<String>,
+    pub(crate) pull_secrets: Vec<String>,
+    pub(crate) token_endpoint: Option<TokenEndpoint>,
+}
+
+/// The custom token endpoint, with at most one source of its certificates.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct TokenEndpoint {
+    suffix: String,
+    audience: String,
+    url: Option<String>,
+    sni_name: Option<String>,
+    ca_data: Option<String>,
+    ca_config_map: Option<String>,
+    ca_signer: Option<String>,
+    ca_selector: Option<Value>,
+    without_bundles: bool,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    Auto,
+    Endpoint,
+    Redirect,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -86,7 +115,11 @@ impl Cluster {
                 return Admission::unchanged(reason.as_str(), &warnings, pod);
             }
         };
-        let known = Known { service_account: account.as_ref(), namespace: &namespace };
+        // Another pod, other bits: an admission that does not keep to what the first one chose is found out.
+        let random = text
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u128, byte| (hash ^ u128::from(*byte)).wrapping_mul(0x100_0000_01b3));
+        let known = Known { service_account: account.as_ref(), namespace: &namespace, random };
         Admission::new(decide(&view, opt_in, known, &settings), pod)
     }
 }
@@ -129,11 +162,47 @@ impl Overrides {
                 Some(Annotated::Observe) => settings::Annotated::Observe,
                 Some(Annotated::Disabled) => settings::Annotated::Disabled,
             },
+            strict: self.strict,
+            token_endpoint: self.token_endpoint.as_ref().map(TokenEndpoint::settings),
             sidecar: settings::Sidecar {
                 // The default names the version, which is not what these tests are about.
                 image: or(&self.image, "example.test/podbadge-sidecar:1".to_owned()),
                 native: self.native,
+                mode: match self.mode {
+                    None => default.sidecar.mode,
+                    Some(Mode::Auto) => DefaultMode::Auto,
+                    Some(Mode::Endpoint) => DefaultMode::Endpoint,
+                    Some(Mode::Redirect) => DefaultMode::Redirect,
+                },
+                unlabelled: self.unlabelled.as_deref().and_then(|level| {
+                    let label = [(contract::POD_SECURITY_ENFORCE, level)];
+                    Namespace::read(label, []).pod_security
+                }),
+                pull_secrets: self.pull_secrets.clone(),
+                ..default.sidecar
             },
+        }
+    }
+}
+
+impl TokenEndpoint {
+    fn settings(&self) -> settings::TokenEndpoint {
+        let roots = match (&self.ca_data, &self.ca_config_map, &self.ca_signer) {
+            (Some(data), ..) => Roots::Data(data.clone()),
+            (_, Some(name), _) => Roots::ConfigMap(name.clone()),
+            (_, _, Some(signer)) => Roots::Bundles {
+                signer: signer.clone(),
+                selector: self.ca_selector.clone(),
+                served: !self.without_bundles,
+            },
+            _ => Roots::Public,
+        };
+        settings::TokenEndpoint {
+            annotation: format!("{}{}", contract::USE_TOKEN_ENDPOINT, self.suffix),
+            audience: self.audience.clone(),
+            url: self.url.clone(),
+            sni_name: self.sni_name.clone(),
+            roots,
         }
     }
 }
@@ -146,7 +215,7 @@ impl Admission {
             Outcome::Deny { denial, warnings } => {
                 Self { denial: Some(denial.to_string()), ..Self::unchanged("denied", &warnings, pod) }
             }
-            Outcome::Allow { reason, patch, warnings } => {
+            Outcome::Allow { reason, patch, warnings, identity: _ } => {
                 let mut admission = Self::unchanged(reason.as_str(), &warnings, pod);
                 if let Some(patch) = patch {
                     let patch: json_patch::Patch = serde_json::from_slice(patch.as_bytes()).unwrap();

@@ -1,15 +1,16 @@
 //! Pods and clusters of all kinds, with what users and other webhooks write into them.
 
-use crate::cluster::{Annotated, Cluster, Object, Overrides};
+use crate::cluster::{Annotated, Cluster, Mode, Object, Overrides};
 use podbadge_webhook_core::contract;
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
 const CLIENT_ID: &str = "4a1d2f3c-5b6e-4d7a-8c9b-0a1b2c3d4e5f";
+pub(crate) const OTHER_ID: &str = "5b2e3f4d-6c7f-4e8b-9dac-1b2c3d4e5f60";
 const TENANT_ID: &str = "7c0e6a52-3f7e-4a52-9a06-5d6bb0a2f3c4";
 
-const VARIABLES: [&str; 16] = [
+const VARIABLES: [&str; 18] = [
     "AZURE_CLIENT_ID",
     "AZURE_TENANT_ID",
     "AZURE_FEDERATED_TOKEN_FILE",
@@ -26,9 +27,11 @@ const VARIABLES: [&str; 16] = [
     "PATH",
     "azure_client_id",
     "LOG_LEVEL",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_KUBERNETES_CA_FILE",
 ];
 const TEXTS: [&str; 6] = ["", "x", "*", ".svc, localhost", "127.0.0.1,localhost,169.254.169.254", "\"é\\\n"];
-const NAMES: [&str; 5] = ["podbadge-sidecar", "azwi-proxy", "azwi-proxy-init", "web", "mesh"];
+const NAMES: [&str; 6] = ["podbadge-sidecar", "podbadge-redirect", "azwi-proxy", "azwi-proxy-init", "web", "mesh"];
 
 /// What another webhook may do between two admissions.
 #[derive(Clone, Debug)]
@@ -82,23 +85,32 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
         option::weighted(0.9, Just(CLIENT_ID)),
         option::weighted(0.5, Just(TENANT_ID)),
         option::weighted(0.2, select(&["3600", "86400"][..])),
-        option::weighted(0.2, select(&["endpoint", "none"][..])),
+        option::weighted(0.2, select(&["endpoint", "redirect", "none"][..])),
+        option::weighted(0.2, Just(OTHER_ID)),
     )
-        .prop_map(|(client_id, tenant_id, expiration, sidecar)| {
+        .prop_map(|(client_id, tenant_id, expiration, sidecar, allowed)| {
             annotations([
                 (contract::CLIENT_ID, client_id),
                 (contract::TENANT_ID, tenant_id),
                 (contract::TOKEN_EXPIRATION, expiration),
                 (contract::SIDECAR, sidecar),
+                (contract::ALLOWED_CLIENT_IDS, allowed),
             ])
         });
     let tenant = option::weighted(0.8, Just("contoso.onmicrosoft.com".to_owned()));
     let annotated = option::of(select(&[Annotated::Enabled, Annotated::Observe, Annotated::Disabled][..]));
-    (account, tenant, annotated, any::<bool>()).prop_map(|(account, tenant_id, annotated, native)| Cluster {
-        service_account: Some(account),
-        namespace: Object::default(),
-        settings: Overrides { tenant_id, annotated, native, ..Overrides::default() },
-    })
+    let mode = option::of(select(&[Mode::Auto, Mode::Endpoint, Mode::Redirect][..]));
+    let secrets = vec(select(&["pull", "registry"][..]), 0..2);
+    (account, tenant, annotated, any::<bool>(), mode, secrets).prop_map(
+        |(account, tenant_id, annotated, native, mode, secrets)| {
+            let pull_secrets = secrets.into_iter().map(str::to_owned).collect();
+            Cluster {
+                service_account: Some(account),
+                namespace: Object::default(),
+                settings: Overrides { tenant_id, annotated, native, mode, pull_secrets, ..Overrides::default() },
+            }
+        },
+    )
 }
 
 pub(crate) fn edits() -> impl Strategy<Value = Vec<Edit>> {
@@ -167,15 +179,21 @@ fn metadata() -> impl Strategy<Value = Value> {
         annotation(&["true", "true", "false", "maybe"]),
         annotation(&["8000", "9000", "0"]),
         annotation(&["3600", "7200", "10"]),
-        annotation(&["web", " mesh; c1 ", "nobody"]),
+        annotation(&["web", " mesh; c1 ", "nobody", "c*"]),
+        annotation(&["web", "*", "m?sh;c0", "nobody"]),
+        option::weighted(0.1, Just(OTHER_ID)),
+        annotation(&["web"]),
     )
-        .prop_map(|(sidecar, inject, port, expiration, skip)| {
+        .prop_map(|(sidecar, inject, port, expiration, skip, include, client_id, default_container)| {
             annotations([
                 (contract::SIDECAR, sidecar),
                 (contract::INJECT_PROXY_SIDECAR, inject),
                 (contract::PROXY_SIDECAR_PORT, port),
                 (contract::TOKEN_EXPIRATION, expiration),
                 (contract::SKIP_CONTAINERS, skip),
+                (contract::INCLUDE_CONTAINERS, include),
+                (contract::POD_CLIENT_ID, client_id),
+                (contract::DEFAULT_CONTAINER, default_container),
                 ("prometheus.io/scrape", Some("true")),
             ])
         });
@@ -186,7 +204,9 @@ fn metadata() -> impl Strategy<Value = Value> {
         }
         metadata.insert("generateName".to_owned(), "web-".into());
         metadata.insert("labels".to_owned(), labels);
-        metadata.insert("annotations".to_owned(), json!(annotations.annotations));
+        if annotations.annotations.len() > 1 {
+            metadata.insert("annotations".to_owned(), json!(annotations.annotations));
+        }
         Value::Object(metadata)
     })
 }
@@ -256,6 +276,7 @@ fn flags() -> impl Strategy<Value = Map<String, Value>> {
     let flags = [
         ("hostNetwork", json!(true)),
         ("shareProcessNamespace", json!(true)),
+        ("imagePullSecrets", json!([{ "name": "registry" }])),
         ("restartPolicy", json!("Never")),
         ("resources", json!({ "limits": { "cpu": "1" } })),
         ("os", json!({ "name": "windows" })),

@@ -2,7 +2,7 @@
 //! the SDKs, with nothing of the code that made the patch.
 
 use crate::{
-    cluster::{Admission, Cluster},
+    cluster::{Admission, Cluster, Mode},
     generate,
     properties::config,
 };
@@ -39,20 +39,23 @@ proptest! {
 fn judge(before: &Value, cluster: &Cluster, admission: &Admission) {
     let before: Pod = serde_json::from_value(before.clone()).unwrap();
     let after: Pod = serde_json::from_value(admission.pod.clone()).unwrap();
-    assert_eq!(after.metadata, before.metadata);
     let (was, is) = (before.spec.as_ref().unwrap(), after.spec.as_ref().unwrap());
-    let annotations = before.metadata.annotations.unwrap_or_default();
+    let annotations = before.metadata.annotations.clone().unwrap_or_default();
     let annotation = |key: &str| annotations.get(key).map_or("", String::as_str);
-    let skipped =
-        |name: &str| annotation("azure.workload.identity/skip-containers").split(';').any(|skip| skip.trim() == name);
     let asked = asked(annotation, cluster, was);
+    metadata(&before, &after);
     sidecar(was, is, asked, cluster.settings.native, annotation("azure.workload.identity/proxy-sidecar-port"));
+    redirection(was, is, redirects(annotation, cluster, was));
     volume(was, is);
     for container in all(is) {
         unique(container);
         let own = all(was).find(|own| own.name == container.name);
-        if skipped(&container.name) && own.is_some() || container.name == "azwi-proxy-init" && !is_ours(container) {
+        let left_alone = is_redirection(container) || skipped(annotation, &container.name) && !is_ours(container);
+        if left_alone && own.is_some() {
             assert_eq!(Some(container), own);
+            continue;
+        }
+        if is_redirection(container) {
             continue;
         }
         identity(container, cluster);
@@ -63,7 +66,7 @@ fn judge(before: &Value, cluster: &Cluster, admission: &Admission) {
         }
         if !is_sidecar(container) {
             if asked != Asked::Nothing && !all(is).any(is_foreign) {
-                sees_endpoint(container);
+                sees_endpoint(container, is);
             } else {
                 let endpoint = "IDENTITY_ENDPOINT";
                 assert_eq!(variable(container, endpoint), variable(own.unwrap(), endpoint));
@@ -72,18 +75,96 @@ fn judge(before: &Value, cluster: &Cluster, admission: &Admission) {
     }
 }
 
+fn skipped<'a>(annotation: impl Fn(&str) -> &'a str, name: &str) -> bool {
+    let named = |key: &str| {
+        let list: Vec<&str> = annotation(key).split(';').map(str::trim).filter(|name| !name.is_empty()).collect();
+        (!list.is_empty()).then(|| list.iter().any(|pattern| glob(pattern, name)))
+    };
+    match named("podbadge.io/include-containers") {
+        Some(included) => !included,
+        None => named("azure.workload.identity/skip-containers").unwrap_or(false),
+    }
+}
+
+fn glob(pattern: &str, name: &str) -> bool {
+    match (pattern.chars().next(), name.chars().next()) {
+        (None, None) => true,
+        (Some('*'), letter) => {
+            glob(&pattern[1..], name) || letter.is_some_and(|letter| glob(pattern, &name[letter.len_utf8()..]))
+        }
+        (Some('?'), Some(letter)) => glob(&pattern[1..], &name[letter.len_utf8()..]),
+        (Some(own), Some(letter)) => own == letter && glob(&pattern[own.len_utf8()..], &name[letter.len_utf8()..]),
+        _ => false,
+    }
+}
+
+/// Nothing but the container that `kubectl` means, which is not the sidecar.
+fn metadata(before: &Pod, after: &Pod) {
+    const DEFAULT: &str = "kubectl.kubernetes.io/default-container";
+    let mut metadata = after.metadata.clone();
+    let named = metadata.annotations.as_ref().and_then(|annotations| annotations.get(DEFAULT).cloned());
+    let own = before.metadata.annotations.as_ref().and_then(|annotations| annotations.get(DEFAULT).cloned());
+    if own.is_none() && named.is_some() {
+        let container =
+            after.spec.as_ref().unwrap().containers.iter().find(|container| Some(&container.name) == named.as_ref());
+        assert!(!is_sidecar(container.expect("a container of the pod")));
+        metadata.annotations.as_mut().unwrap().remove(DEFAULT);
+        metadata.annotations = metadata.annotations.filter(|annotations| !annotations.is_empty());
+    }
+    assert_eq!(metadata, before.metadata);
+}
+
 fn asked<'a>(annotation: impl Fn(&str) -> &'a str, cluster: &Cluster, spec: &PodSpec) -> Asked {
     if spec.os.as_ref().is_some_and(|os| os.name == "windows") {
         return Asked::Nothing;
     }
     let account = cluster.service_account.as_ref().and_then(|account| account.annotations.get("podbadge.io/sidecar"));
     match (annotation("podbadge.io/sidecar"), annotation("azure.workload.identity/inject-proxy-sidecar")) {
-        ("endpoint", _) => Asked::Endpoint,
+        ("endpoint" | "redirect", _) => Asked::Endpoint,
         ("none", _) | ("", "false") => Asked::Nothing,
         ("", "true") => Asked::Compatible,
-        ("", _) if account.is_some_and(|mode| mode == "endpoint") => Asked::Endpoint,
+        ("", _) if account.is_some_and(|mode| mode != "none") => Asked::Endpoint,
         _ => Asked::Nothing,
     }
+}
+
+fn redirects<'a>(annotation: impl Fn(&str) -> &'a str, cluster: &Cluster, spec: &PodSpec) -> bool {
+    let account = cluster.service_account.as_ref().and_then(|account| account.annotations.get("podbadge.io/sidecar"));
+    let windows = spec.os.as_ref().is_some_and(|os| os.name == "windows");
+    let asked = match (annotation("podbadge.io/sidecar"), annotation("azure.workload.identity/inject-proxy-sidecar")) {
+        ("redirect", _) => true,
+        ("", "true") => matches!(cluster.settings.mode, Some(Mode::Redirect)),
+        ("", "false") => false,
+        ("", _) => account.is_some_and(|mode| mode == "redirect"),
+        _ => false,
+    };
+    asked && !windows && !all(spec).any(is_foreign) && !spec.containers.is_empty()
+}
+
+/// One redirection where one is asked for, with one capability and nothing else.
+fn redirection(was: &PodSpec, is: &PodSpec, asked: bool) {
+    let named = |container: &&Container| matches!(container.name.as_str(), "podbadge-redirect" | "azwi-proxy-init");
+    let count = |spec: &PodSpec| all(spec).filter(named).count();
+    if count(was) > 0 || !asked {
+        assert_eq!(count(was), count(is));
+        return;
+    }
+    assert_eq!(count(is), 1);
+    assert_ne!(is.host_network, Some(true));
+    let container = is.init_containers.iter().flatten().find(|container| is_redirection(container)).unwrap();
+    let security = container.security_context.as_ref().unwrap();
+    assert_eq!((security.run_as_user, security.privileged), (Some(0), Some(false)));
+    assert_eq!(security.allow_privilege_escalation, Some(false));
+    let capabilities = security.capabilities.as_ref().unwrap();
+    assert_eq!(capabilities.drop.as_deref(), Some(&["ALL".to_owned()][..]));
+    assert_eq!(capabilities.add.as_deref(), Some(&["NET_ADMIN".to_owned()][..]));
+    assert_eq!(container.command.as_ref().unwrap()[1], "redirect");
+    assert_eq!(mounts(container).count(), 0);
+    let port = all(is).find(|container| is_ours(container)).and_then(|sidecar| literal(sidecar, "PODBADGE_PORT"));
+    assert_eq!(
+        literal(container, "PODBADGE_PORT"),
+        Some(port.filter(|port| port.parse::<u16>().is_ok_and(|port| port > 0)).unwrap_or("8000"))
+    );
 }
 
 /// One sidecar where one is asked for, none else, and an added one passes Pod Security `restricted`.
@@ -99,9 +180,20 @@ fn sidecar(was: &PodSpec, is: &PodSpec, asked: Asked, native: bool, port: &str) 
     assert_eq!(sidecar.restart_policy.as_deref(), native.then_some("Always"));
     assert_eq!(sidecar.startup_probe.is_some(), native);
     assert_eq!(sidecar.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.post_start.is_some()), !native);
-    assert_eq!(literal(sidecar, "PODBADGE_PORT"), Some(if port.is_empty() { "8000" } else { port }));
-    assert_eq!(field(sidecar, "PODBADGE_IDENTITY_HEADER"), Some("metadata.uid"));
     assert_eq!(sidecar.resources.is_none(), was.resources.is_some());
+    let listens = literal(sidecar, "PODBADGE_PORT").unwrap();
+    let declared: Vec<_> = sidecar.ports.iter().flatten().map(|port| port.container_port.to_string()).collect();
+    if was.host_network == Some(true) {
+        let range = listens.parse::<u16>().is_ok_and(|port| (18_000..=18_999).contains(&port));
+        assert!(listens == port || range && port.is_empty(), "{listens}");
+        assert_eq!(declared, [listens]);
+        assert_eq!(literal(sidecar, "PODBADGE_IMDS"), Some("off"));
+        assert!(literal(sidecar, "PODBADGE_IDENTITY_HEADER").is_some_and(|header| header.len() == 32));
+    } else {
+        assert_eq!(listens, if port.is_empty() { "8000" } else { port });
+        assert!(declared.is_empty());
+        assert_eq!(field(sidecar, "PODBADGE_IDENTITY_HEADER"), Some("metadata.uid"));
+    }
 
     let security = sidecar.security_context.as_ref().unwrap();
     assert_eq!(security.allow_privilege_escalation, Some(false));
@@ -180,14 +272,19 @@ fn sees_no_token(container: &Container, was: &PodSpec) {
 }
 
 /// The endpoint as a pair or not at all, and no proxy between the application and it.
-fn sees_endpoint(container: &Container) {
+fn sees_endpoint(container: &Container, spec: &PodSpec) {
     let pair = ["IDENTITY_ENDPOINT", "IDENTITY_HEADER"].map(|name| variable(container, name).is_some());
     assert!(pair.contains(&true), "{container:?}");
     if field(container, "IDENTITY_HEADER").is_some_and(|field| field == "metadata.uid") {
         let endpoint = literal(container, "IDENTITY_ENDPOINT").unwrap();
         assert!(endpoint.starts_with("http://127.0.0.1:") && endpoint.ends_with("/msi/token"), "{endpoint}");
     }
-    assert!(variable(container, "AZURE_POD_IDENTITY_AUTHORITY_HOST").is_some());
+    if literal(container, "IDENTITY_HEADER").is_some_and(|header| header.len() == 32) {
+        let expected =
+            all(spec).filter(|container| is_ours(container)).find_map(|c| literal(c, "PODBADGE_IDENTITY_HEADER"));
+        assert_eq!(literal(container, "IDENTITY_HEADER"), expected);
+    }
+    assert!(spec.host_network == Some(true) || variable(container, "AZURE_POD_IDENTITY_AUTHORITY_HOST").is_some());
     let proxied = ["HTTP_PROXY", "https_proxy"].iter().any(|name| variable(container, name).is_some());
     let unseen = container.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
     if proxied || unseen {
@@ -207,6 +304,10 @@ fn all(spec: &PodSpec) -> impl Iterator<Item = &Container> {
 
 fn is_ours(container: &Container) -> bool {
     container.name == "podbadge-sidecar" || variable(container, "PODBADGE_IDENTITY_HEADER").is_some()
+}
+
+fn is_redirection(container: &Container) -> bool {
+    !is_ours(container) && matches!(container.name.as_str(), "podbadge-redirect" | "azwi-proxy-init")
 }
 
 fn is_foreign(container: &Container) -> bool {

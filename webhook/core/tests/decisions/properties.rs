@@ -121,8 +121,12 @@ fn additions(admission: &Admission) -> Vec<AddOperation> {
 fn may_add(path: &[&str], pod: &Value) -> bool {
     let absent = |pointer: &str| pod.pointer(pointer).is_none_or(Value::is_null);
     match path {
-        ["spec", list @ ("volumes" | "initContainers")] => absent(&format!("/spec/{list}")),
-        ["spec", "volumes", "-"] | ["spec", "containers" | "initContainers", "0"] => true,
+        ["metadata", "annotations"] => absent("/metadata/annotations"),
+        ["metadata", "annotations", contract::DEFAULT_CONTAINER] => {
+            !absent("/metadata/annotations") && pod["metadata"]["annotations"][contract::DEFAULT_CONTAINER].is_null()
+        }
+        ["spec", list @ ("volumes" | "initContainers" | "imagePullSecrets")] => absent(&format!("/spec/{list}")),
+        ["spec", "volumes" | "imagePullSecrets", "-"] | ["spec", "containers" | "initContainers", "0"] => true,
         ["spec", list @ ("containers" | "initContainers"), index, field @ ("env" | "volumeMounts")] => {
             absent(&format!("/spec/{list}/{index}/{field}"))
         }
@@ -142,8 +146,8 @@ fn variables(value: &Value) -> Vec<&Value> {
         Value::Array(list) => list.iter().flat_map(variables).collect(),
         Value::Object(map) => match map.get("env") {
             Some(env) => variables(env),
-            None if map.contains_key("mountPath") || map.contains_key("projected") => Vec::new(),
-            None => vec![value],
+            None if map.contains_key("value") || map.contains_key("valueFrom") => vec![value],
+            None => Vec::new(),
         },
         // An own variable's new value.
         _ => Vec::new(),
@@ -154,17 +158,30 @@ fn variables(value: &Value) -> Vec<&Value> {
 pub(crate) fn survives(before: &Value, after: &Value) -> bool {
     let (mut before, mut after) = (before.clone(), after.clone());
     let (mut was, mut is) = (before["spec"].take(), after["spec"].take());
-    let volumes = grown(&take(&mut was, "volumes"), &take(&mut is, "volumes"), &[], |was, is| was == is);
+    let lists = ["volumes", "imagePullSecrets"].iter().all(|list| {
+        let (was, is) = (take(&mut was, list), take(&mut is, list));
+        grown(&was, &is, &[], |was, is| was == is)
+    });
     let containers = ["initContainers", "containers"].iter().all(|list| {
         let (was, mut is) = (take(&mut was, list), take(&mut is, list));
-        let added = is.as_array().map_or(0, Vec::len) > was.as_array().map_or(0, Vec::len);
-        if added && is[0]["name"] == "podbadge-sidecar" {
-            is.as_array_mut().unwrap().remove(0);
+        let had = was.as_array().map_or(0, Vec::len);
+        for ours in ["podbadge-sidecar", "podbadge-redirect"] {
+            if is.as_array().map_or(0, Vec::len) > had && is[0]["name"] == ours {
+                is.as_array_mut().unwrap().remove(0);
+            }
         }
-        grown(&was, &is, &[], container_survives)
-            && is.as_array().map_or(0, Vec::len) == was.as_array().map_or(0, Vec::len)
+        grown(&was, &is, &[], container_survives) && is.as_array().map_or(0, Vec::len) == had
     });
-    volumes && containers && was == is && before == after
+    lists && containers && was == is && annotations_survive(&mut before, &mut after) && before == after
+}
+
+/// One may be added: the container that `kubectl` means.
+fn annotations_survive(before: &mut Value, after: &mut Value) -> bool {
+    let (was, mut is) = (take(&mut before["metadata"], "annotations"), take(&mut after["metadata"], "annotations"));
+    if was[contract::DEFAULT_CONTAINER].is_null() && !is.is_null() {
+        take(&mut is, contract::DEFAULT_CONTAINER);
+    }
+    was == is || was.is_null() && is == json!({})
 }
 
 fn container_survives(was: &Value, is: &Value) -> bool {

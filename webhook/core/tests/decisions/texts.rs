@@ -27,12 +27,7 @@ fn denials() {
         (
             Denial::Sidecar { place: Place::Pod, value: value() },
             "sidecar_mode",
-            r#"pod annotation podbadge.io/sidecar is "x\"y"; it must be endpoint or none"#,
-        ),
-        (
-            Denial::Redirect { place: Place::ServiceAccount },
-            "sidecar_redirect",
-            r#"service account annotation podbadge.io/sidecar is "redirect", which this version cannot do; use endpoint"#,
+            r#"pod annotation podbadge.io/sidecar is "x\"y"; it must be endpoint, redirect or none"#,
         ),
         (
             Denial::Port { value: value() },
@@ -42,7 +37,49 @@ fn denials() {
         (
             Denial::HostNetwork,
             "host_network",
-            "a pod on the host network cannot have the sidecar; remove hostNetwork, or the annotation that asks for it",
+            "a pod on the host network cannot have redirection, which would redirect its node; set annotation \
+             podbadge.io/sidecar to endpoint, or remove hostNetwork",
+        ),
+        (
+            Denial::Patterns { key: contract::SKIP_CONTAINERS, patterns: 33 },
+            "patterns",
+            "pod annotation azure.workload.identity/skip-containers has 33 names with * or ?; at most 32 are allowed",
+        ),
+        (
+            Denial::PodClientId { value: value(), rule: podbadge_sidecar_core::ids::Invalid::ClientId },
+            "pod_client_id",
+            r#"pod annotation podbadge.io/client-id is "x\"y"; it must be a GUID such as 11111111-2222-3333-4444-555555555555"#,
+        ),
+        (
+            Denial::NotAllowed { client_id: "4a1d2f3c-5b6e-4d7a-8c9b-0a1b2c3d4e5f".parse().unwrap() },
+            "not_allowed",
+            "pod annotation podbadge.io/client-id asks for 4a1d2f3c-5b6e-4d7a-8c9b-0a1b2c3d4e5f, which the service account \
+             does not allow; add it to the service account's podbadge.io/allowed-client-ids",
+        ),
+        (
+            Denial::Annotation {
+                place: Place::ServiceAccount,
+                key: contract::AUDIENCE,
+                value: value(),
+                rule: "must be one word, not empty".to_owned(),
+            },
+            "annotation",
+            r#"service account annotation podbadge.io/audience is "x\"y"; it must be one word, not empty"#,
+        ),
+        (
+            Denial::NoTrustBundles {
+                key: "azure.workload.identity/use-bindings".to_owned(),
+                signer: "example.test/ca".to_owned(),
+            },
+            "no_trust_bundles",
+            "pod annotation azure.workload.identity/use-bindings asks for the custom token endpoint, whose certificates \
+             come from ClusterTrustBundles of \"example.test/ca\": this API server has none, and would leave them out \
+             without a word; the webhook's operator has to name a ConfigMap instead",
+        ),
+        (
+            Denial::Strict { mistakes: "this; that".to_owned() },
+            "strict",
+            "this; that; this cluster's webhook is strict about mistakes",
         ),
         (
             Denial::NoTenant,

@@ -1,11 +1,13 @@
 //! Annotation values, one by one.
 
+use podbadge_sidecar_core::ids::Invalid;
 use podbadge_webhook_core::{
-    annotation::{self, Sidecar, Skip},
+    annotation::{self, Reach, Sidecar},
     contract,
-    denial::{Denial, Place},
+    denial::Denial,
     identity::{Identity, Namespace, ServiceAccount},
     pod::Pod,
+    selection::Selection,
     settings::Settings,
     value::{Expiration, Id, Mode},
     warning,
@@ -89,6 +91,7 @@ fn service_accounts() {
         tenant_id: Id::parse("contoso.onmicrosoft.com"),
         expiration: Some(Ok(Expiration::parse("7200").unwrap())),
         sidecar: Some(Ok(Mode::Endpoint)),
+        special: None,
     };
     assert_eq!(account, expected);
     assert!(!account.is_empty());
@@ -112,7 +115,7 @@ fn tenants_by_precedence() {
     let by_operator = Settings { tenant_id: Some("operator".to_owned()), ..Settings::default() };
     let (account, namespace, settings) = (ServiceAccount::default(), Namespace::default(), Settings::default());
     let tenant = |account, namespace, settings| {
-        Identity::resolve(account, namespace, settings).map(|identity| identity.tenant_id.to_string())
+        Identity::resolve(&Pod::default(), account, namespace, settings).map(|identity| identity.tenant_id.to_string())
     };
     assert_eq!(tenant(&by_account, &by_namespace, &by_operator).as_deref(), Ok("account"));
     assert_eq!(tenant(&account, &by_namespace, &by_operator).as_deref(), Ok("namespace"));
@@ -124,7 +127,7 @@ fn tenants_by_precedence() {
 fn ports() {
     let port = |value: &str| sidecar(&[(contract::SIDECAR, "endpoint"), (contract::PROXY_SIDECAR_PORT, value)], "");
     for (value, number) in [("1", 1), ("8080", 8080), ("65535", 65535), ("080", 80)] {
-        let expected = Sidecar { port: NonZeroU16::new(number).unwrap(), federation: false };
+        let expected = Sidecar { port: NonZeroU16::new(number), federation: false, reach: Reach::Endpoint };
         assert_eq!(port(value), Ok(Some(expected)), "{value:?}");
     }
     for value in ["", "0", "65536", "-1", "+80", " 80", "http", "8080/tcp"] {
@@ -135,31 +138,98 @@ fn ports() {
 
 #[test]
 fn who_decides_on_the_sidecar() {
-    let endpoint = Ok(Some(false));
-    let compatible = Ok(Some(true));
-    let redirect = |place| Err(Denial::Redirect { place });
+    // Whether applications get the token too, and whether there is redirection.
+    let endpoint = Some((false, false));
+    let compatible = Some((true, false));
+    let redirect = Some((false, true));
     // The pod's mode, the pod's inject-proxy-sidecar, the account's mode; empty is absent.
     for (mode, inject, account, expected) in [
-        ("", "", "", Ok(None)),
-        ("", "", "endpoint", endpoint.clone()),
-        ("", "", "none", Ok(None)),
-        ("", "", "redirect", redirect(Place::ServiceAccount)),
-        ("", "true", "", compatible.clone()),
-        ("", "true", "endpoint", compatible.clone()),
+        ("", "", "", None),
+        ("", "", "endpoint", endpoint),
+        ("", "", "none", None),
+        ("", "", "redirect", redirect),
+        ("", "true", "", compatible),
+        ("", "true", "endpoint", compatible),
         ("", "true", "none", compatible),
-        ("", "false", "endpoint", Ok(None)),
-        ("", "True", "", Ok(None)),
-        ("", "True", "endpoint", endpoint.clone()),
-        ("endpoint", "false", "none", endpoint.clone()),
+        ("", "false", "endpoint", None),
+        ("", "True", "", None),
+        ("", "True", "endpoint", endpoint),
+        ("endpoint", "false", "none", endpoint),
         ("endpoint", "true", "wrong", endpoint),
-        ("none", "true", "endpoint", Ok(None)),
-        ("redirect", "", "none", redirect(Place::Pod)),
+        ("none", "true", "endpoint", None),
+        ("redirect", "", "none", redirect),
+        ("redirect", "true", "none", redirect),
     ] {
         let annotations = [(contract::SIDECAR, mode), (contract::INJECT_PROXY_SIDECAR, inject)];
         let annotations: Vec<_> = annotations.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        let actual = sidecar(&annotations, account).map(|sidecar| sidecar.map(|sidecar| sidecar.federation));
+        let actual = sidecar(&annotations, account).unwrap();
+        let actual = actual.map(|sidecar| (sidecar.federation, redirects(sidecar)));
         assert_eq!(actual, expected, "{mode:?} {inject:?} {account:?}");
     }
+}
+
+#[test]
+fn the_operators_mode_and_the_namespaces_level_decide_on_redirection() {
+    let asked = |mode, level: Option<&str>, unlabelled, host_network| {
+        let mut pod = pod(&[(contract::INJECT_PROXY_SIDECAR, "true")]);
+        pod.spec.host_network = host_network;
+        let namespace = Namespace::read(level.map(|level| (contract::POD_SECURITY_ENFORCE, level)), []);
+        let mut settings = Settings::default();
+        settings.sidecar.mode = mode;
+        settings.sidecar.unlabelled = unlabelled;
+        annotation::sidecar(&pod, &ServiceAccount::default(), &namespace, &settings, &mut Vec::new())
+            .unwrap()
+            .unwrap()
+            .reach
+    };
+    use podbadge_webhook_core::{
+        identity::PodSecurity::{Baseline, Privileged, Restricted},
+        settings::DefaultMode::{Auto, Endpoint, Redirect},
+    };
+    for (mode, level, unlabelled, host_network, expected) in [
+        (Auto, Some("privileged"), None, false, Reach::Redirect(Some(Privileged))),
+        (Auto, Some("baseline"), Some(Privileged), false, Reach::Fallback(Some(Baseline))),
+        (Auto, Some("restricted"), None, false, Reach::Fallback(Some(Restricted))),
+        (Auto, Some("sideways"), None, false, Reach::Fallback(Some(Restricted))),
+        (Auto, None, None, false, Reach::Fallback(None)),
+        (Auto, None, Some(Baseline), false, Reach::Fallback(None)),
+        (Auto, None, Some(Privileged), false, Reach::Redirect(None)),
+        (Auto, Some("privileged"), None, true, Reach::Endpoint),
+        (Endpoint, Some("privileged"), None, false, Reach::Endpoint),
+        (Redirect, Some("restricted"), None, false, Reach::Redirect(Some(Restricted))),
+        (Redirect, None, None, false, Reach::Redirect(None)),
+    ] {
+        assert_eq!(asked(mode, level, unlabelled, host_network), expected, "{mode:?} {level:?} {unlabelled:?}");
+    }
+}
+
+#[test]
+fn a_pods_own_identity_is_one_that_its_account_allows() {
+    const OTHER: &str = "5b2e3f4d-6c7f-4e8b-9dac-1b2c3d4e5f60";
+    const THIRD: &str = "6c3f4a5e-7d80-4f9c-aebd-2c3d4e5f6a71";
+    let chosen = |own: &str, allowed: Option<&str>| {
+        let account = [(contract::CLIENT_ID, GUID), (contract::TENANT_ID, "contoso.onmicrosoft.com")];
+        let allowed = allowed.map(|list| (contract::ALLOWED_CLIENT_IDS, list));
+        let account = ServiceAccount::from_annotations(account.into_iter().chain(allowed));
+        let pod = pod(&[(contract::POD_CLIENT_ID, own)]);
+        let (namespace, settings) = (Namespace::default(), Settings::default());
+        let identity = Identity::resolve(&pod, &account, &namespace, &settings)?;
+        let allowed = identity.allowed.map(|allowed| allowed.to_string());
+        Ok((identity.client_id.unwrap().to_string(), allowed))
+    };
+    let list = format!("{OTHER};{THIRD}");
+    let whole = Some([GUID, OTHER, THIRD].join(";"));
+    assert_eq!(chosen(OTHER, Some(&list)), Ok((OTHER.to_owned(), whole.clone())));
+    assert_eq!(chosen(&OTHER.to_uppercase(), Some(&list)), Ok((OTHER.to_owned(), whole.clone())));
+    // The account's own is allowed in any case.
+    assert_eq!(chosen(GUID, Some(&list)), Ok((GUID.to_owned(), whole)));
+    assert_eq!(chosen(GUID, None), Ok((GUID.to_owned(), None)));
+    for list in [None, Some(THIRD)] {
+        let denial = Denial::NotAllowed { client_id: OTHER.parse().unwrap() };
+        assert_eq!(chosen(OTHER, list), Err(denial), "{list:?}");
+    }
+    let denial = Denial::PodClientId { value: "web".to_owned(), rule: Invalid::ClientId };
+    assert_eq!(chosen("web", Some(&list)), Err(denial));
 }
 
 #[test]
@@ -167,29 +237,60 @@ fn a_skip_list_of_any_length_costs_little_and_warns_little() {
     let list = (0..100_000).map(|index| format!("n{index};")).collect::<String>();
     let pod = pod(&[(contract::SKIP_CONTAINERS, &list)]);
     let mut warnings = Vec::new();
-    let skip = Skip::of(&pod);
-    skip.warn(&pod, &mut warnings);
+    let selection = Selection::of(&pod).unwrap();
+    selection.warn(&pod, &mut warnings);
     assert_eq!(warnings.len(), warning::MOST + 1);
     // One by one through the list, this would be ten thousand million comparisons.
-    assert!((0..100_000).all(|index| skip.contains(&format!("n{index}"))));
+    assert!((0..100_000).all(|index| selection.skips(&format!("n{index}"))));
 }
 
 #[test]
 fn skip_lists() {
-    let skips = |list: &str, name: &str| Skip::of(&pod(&[(contract::SKIP_CONTAINERS, list)])).contains(name);
-    for list in ["web", " web ", "a;web", "web;", ";;\tweb\n;b"] {
+    let skips = |list: &str, name: &str| Selection::of(&pod(&[(contract::SKIP_CONTAINERS, list)])).unwrap().skips(name);
+    for list in ["web", " web ", "a;web", "web;", ";;\tweb\n;b", "w*", "*", "w?b", "x;*b"] {
         assert!(skips(list, "web"), "{list:?}");
     }
-    for list in ["", ";", "web,b", "Web", "web b", "we"] {
+    for list in ["", ";", "web,b", "Web", "web b", "we", "w?", "*x", "??"] {
         assert!(!skips(list, "web"), "{list:?}");
     }
     assert!(!skips(";", ""));
 }
 
+#[test]
+fn an_include_list_wins() {
+    for (include, skip, skipped) in [
+        ("web", "web", false),
+        ("we*", "web", false),
+        ("other", "", true),
+        ("", "web", true),
+        (" ; ", "web", true),
+        ("", "", false),
+    ] {
+        let pod = pod(&[(contract::INCLUDE_CONTAINERS, include), (contract::SKIP_CONTAINERS, skip)]);
+        assert_eq!(Selection::of(&pod).unwrap().skips("web"), skipped, "{include:?} {skip:?}");
+    }
+}
+
+#[test]
+fn patterns_are_few() {
+    let list = |count| vec!["a*"; count].join(";");
+    for (count, expected) in [(32, None), (33, Some(33))] {
+        let list = list(count);
+        let denial = Selection::of(&pod(&[(contract::INCLUDE_CONTAINERS, &list)])).err();
+        let expected = expected.map(|patterns| Denial::Patterns { key: contract::INCLUDE_CONTAINERS, patterns });
+        assert_eq!(denial, expected);
+    }
+}
+
+fn redirects(sidecar: Sidecar) -> bool {
+    matches!(sidecar.reach, Reach::Redirect(_))
+}
+
 fn sidecar(annotations: &[(&str, &str)], account: &str) -> Result<Option<Sidecar>, Denial> {
     let mode = [(contract::SIDECAR, account)];
     let account = ServiceAccount::from_annotations(mode.into_iter().filter(|(_, value)| !value.is_empty()));
-    annotation::sidecar(&pod(annotations), &account, &mut Vec::new())
+    let (namespace, settings) = (Namespace::default(), Settings::default());
+    annotation::sidecar(&pod(annotations), &account, &namespace, &settings, &mut Vec::new())
 }
 
 fn pod<'a>(annotations: &[(&'a str, &'a str)]) -> Pod<'a> {

@@ -1,0 +1,123 @@
+use super::*;
+use clap::Parser as _;
+use podbadge_webhook_core::settings::Roots;
+
+fn config(flags: &[&str]) -> Result<Config, String> {
+    let args = Args::try_parse_from(["podbadge-webhook"].iter().chain(flags)).map_err(|error| error.to_string())?;
+    Config::try_from(args).map_err(|error| error.to_string())
+}
+
+#[test]
+fn defaults_are_the_public_cloud() {
+    let config = config(&[]).unwrap();
+    assert_eq!(config.settings.authority_host, "https://login.microsoftonline.com/");
+    assert_eq!(config.settings.audience, "api://AzureADTokenExchange");
+    assert_eq!(config.settings.mount_path, "/var/run/secrets/azure/tokens");
+    assert_eq!(config.native_sidecar, None);
+}
+
+#[test]
+fn a_cloud_sets_authority_and_audience() {
+    for (cloud, host, audience) in [
+        ("AzureUSGovernmentCloud", "https://login.microsoftonline.us/", "api://AzureADTokenExchangeUSGov"),
+        ("azurechinacloud", "https://login.chinacloudapi.cn/", "api://AzureADTokenExchangeChina"),
+    ] {
+        let config = config(&["--cloud", cloud]).unwrap();
+        assert_eq!((config.settings.authority_host.as_str(), config.settings.audience.as_str()), (host, audience));
+    }
+    let config = config(&["--authority-host=https://entra.test:8443"]).unwrap();
+    assert_eq!(config.settings.authority_host, "https://entra.test:8443/");
+}
+
+#[test]
+fn every_wrong_value_is_named() {
+    for (flag, value, says) in [
+        ("--authority-host", "http://entra.test/", "must be an https URL"),
+        ("--authority-host", "https://entra.test/?a=b", "must be an https URL"),
+        ("--audience", "two words", "must be one word"),
+        ("--tenant-id", "", "must be a GUID or a domain"),
+        ("--tenant-id", "common", "must be a GUID or a domain"),
+        ("--sidecar-image", "", "must be one word"),
+        ("--authority-host", "https://user:pass@entra.test/", "must be an https URL"),
+        ("--authority-host", "https://entra.test:65536/", "must be an https URL"),
+        ("--token-path", "var/run", "must be an absolute path"),
+        ("--token-path", "//", "must be an absolute path"),
+        ("--token-path", "/a:b", "must be an absolute path"),
+        ("--tls-secret", "Secret", "must be a Kubernetes name"),
+        ("--service", "-a", "must be a Kubernetes name"),
+        ("--webhook-configuration", "a/b", "must be a Kubernetes name"),
+        ("--namespace", "", "must be a Kubernetes name"),
+        ("--listen-address", "9443", "invalid socket address"),
+        ("--admin-address", "x", "invalid socket address"),
+        ("--cloud", "Mars", "possible values: AzurePublicCloud"),
+        ("--native-sidecar", "perhaps", "possible values: auto, always, never"),
+        ("--annotated-service-accounts", "on", "possible values: enabled, observe, disabled"),
+        ("--tls", "none", "possible values: self-managed, files"),
+        ("--tls", "files", "--tls-dir"),
+        ("--tls-min-version", "1.1", "possible values: 1.2, 1.3"),
+        ("--log-level", "loud", "--log-level"),
+        ("--log-format", "xml", "--log-format"),
+        ("--sidecar-mode", "none", "possible values: auto, endpoint, redirect"),
+        ("--unlabelled-pod-security", "none", "possible values: privileged, baseline, restricted"),
+        ("--sidecar-pull-secrets", "a,B", "must be Kubernetes names"),
+        ("--host-network-ports", "18000", "must be two ports"),
+        ("--host-network-ports", "0-10", "must be two ports"),
+        ("--host-network-ports", "10-9", "must be two ports"),
+        ("--host-network-ports", "10-65536", "must be two ports"),
+        ("--custom-token-endpoint-annotation-suffix", "bindings", "go together"),
+        ("--custom-token-endpoint-audience", "api://AKSIdentityBinding", "go together"),
+        ("--custom-token-endpoint-ca-data", "no certificate", "must be certificates in PEM"),
+        ("--custom-token-endpoint-ca-config-map", "A", "must be a Kubernetes name"),
+        ("--custom-token-endpoint-ca-signer", "two words", "must be one word"),
+        ("--custom-token-endpoint-ca-label-selector", "{}", "set --custom-token-endpoint-ca-signer too"),
+    ] {
+        let error = config(&[&format!("{flag}={value}")]).unwrap_err();
+        assert!(error.contains(says) && error.contains(flag), "{flag}={value}: {error}");
+    }
+}
+
+#[test]
+fn a_custom_token_endpoint_is_whole_or_not_at_all() {
+    let both = ["--custom-token-endpoint-annotation-suffix=bindings", "--custom-token-endpoint-audience=api://x"];
+    let endpoint = |flags: &[&str]| {
+        let flags: Vec<_> = both.iter().chain(flags).copied().collect();
+        config(&flags).map(|config| config.settings.token_endpoint.unwrap())
+    };
+    let plain = endpoint(&[]).unwrap();
+    assert_eq!(
+        (plain.annotation.as_str(), plain.audience.as_str()),
+        ("azure.workload.identity/use-bindings", "api://x")
+    );
+    assert_eq!((plain.url, plain.roots), (None, Roots::Public));
+    let signer = "--custom-token-endpoint-ca-signer=example.test/ca";
+    let selector = r#"--custom-token-endpoint-ca-label-selector={"matchLabels":{"a":"b"}}"#;
+    let selected = Some(serde_json::json!({ "matchLabels": { "a": "b" } }));
+    let bundles = Roots::Bundles { signer: "example.test/ca".to_owned(), selector: selected, served: true };
+    assert_eq!(endpoint(&[signer, selector]).unwrap().roots, bundles);
+    let map = "--custom-token-endpoint-ca-config-map=ca";
+    assert_eq!(endpoint(&[map]).unwrap().roots, Roots::ConfigMap("ca".to_owned()));
+    for (flags, says) in [
+        (&[signer, map][..], "only one of"),
+        (&[signer, "--custom-token-endpoint-ca-label-selector=[]"], "must be a label selector"),
+        (&[signer, r#"--custom-token-endpoint-ca-label-selector={"app":"x"}"#], "must be a label selector"),
+        (&["--custom-token-endpoint-url=http://x.test"], "must be an https URL"),
+        (&["--custom-token-endpoint-sni-name=not a name"], "must be a DNS name"),
+    ] {
+        let error = endpoint(flags).unwrap_err();
+        assert!(error.contains(says), "{flags:?}: {error}");
+    }
+    for (suffix, audience, says) in [
+        ("-x-", "api://x", "must be letters, digits"),
+        ("a/b", "api://x", "must be letters, digits"),
+        ("x", "api://AzureADTokenExchange", "another audience"),
+        ("x", "API://azureadtokenexchange", "another audience"),
+        ("x", "two words", "one word"),
+    ] {
+        let flags = [
+            format!("--custom-token-endpoint-annotation-suffix={suffix}"),
+            format!("--custom-token-endpoint-audience={audience}"),
+        ];
+        let error = config(&flags.each_ref().map(String::as_str)).unwrap_err();
+        assert!(error.contains(says), "{suffix} {audience}: {error}");
+    }
+}
