@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use podbadge_sidecar_core::contract::{PROBE, WAIT};
+use podbadge_sidecar_core::contract::{PROBE, REDIRECT, WAIT};
 use thiserror::Error;
 
 const VERSION: &str = concat!("podbadge-sidecar ", env!("CARGO_PKG_VERSION"));
@@ -10,11 +10,12 @@ const VERSION: &str = concat!("podbadge-sidecar ", env!("CARGO_PKG_VERSION"));
 const HELP: &str = "\
 The local token endpoint of a pod.
 
-Usage: podbadge-sidecar [probe | wait]
+Usage: podbadge-sidecar [probe | wait | redirect]
 
   (nothing)       serve until SIGTERM
   probe           exit code 0 if the sidecar of this pod is ready
   wait            the same, once it is ready, within a minute
+  redirect        send this pod's requests to 169.254.169.254:80 to the sidecar; needs uid 0 and NET_ADMIN, no more
   -h, --help      this text
   -V, --version   the version
 
@@ -31,13 +32,15 @@ pub(crate) enum Command {
     Probe,
     /// Ask until it is.
     Wait,
+    /// Lead the metadata address to the serving process.
+    Redirect,
     /// Print this text.
     Print(&'static str),
 }
 
 /// Something else was asked for.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("unknown argument {0:?}: use probe, wait, --help, --version or no argument at all")]
+#[error("unknown argument {0:?}: use probe, wait, redirect, --help, --version or no argument at all")]
 pub(crate) struct Unknown(OsString);
 
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Unknown> {
@@ -46,6 +49,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         None => Command::Serve,
         Some(arg) if arg == PROBE => Command::Probe,
         Some(arg) if arg == WAIT => Command::Wait,
+        Some(arg) if arg == REDIRECT => Command::Redirect,
         Some(arg) if arg == "-V" || arg == "--version" => Command::Print(VERSION),
         Some(arg) if arg == "-h" || arg == "--help" => Command::Print(HELP),
         Some(arg) => return Err(Unknown(arg)),
@@ -63,6 +67,7 @@ mod tests {
         assert_eq!(parse(&[]), Ok(Command::Serve));
         assert_eq!(parse(&["probe"]), Ok(Command::Probe));
         assert_eq!(parse(&["wait"]), Ok(Command::Wait));
+        assert_eq!(parse(&["redirect"]), Ok(Command::Redirect));
         assert_eq!(parse(&["--version"]), Ok(Command::Print(VERSION)));
         for (args, unknown) in
             [(&["serve"][..], "serve"), (&[""], ""), (&["probe", "x"], "x"), (&["--Version"], "--Version")]

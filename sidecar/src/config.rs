@@ -101,7 +101,7 @@ impl Entra {
     }
 }
 
-/// The port alone, which is all that the probe needs.
+/// The port alone, which is all that the probe and the redirection need.
 pub(crate) fn port(vars: Vars<'_>) -> Result<u16, Wrong> {
     let Some(value) = text(vars, contract::PORT)? else {
         return Ok(contract::DEFAULT_PORT);

@@ -6,6 +6,8 @@
 //!                                                       |                                      ^
 //!                                                       '-> token_file -> core::assertion -> exchange -> Entra ID
 //! ```
+//!
+//! The same program, run before it as an init container, leads the metadata address to it: `redirect`.
 
 pub mod app;
 mod args;
@@ -19,6 +21,7 @@ mod guard;
 mod http;
 mod metrics;
 mod probe;
+mod redirect;
 mod token_file;
 
 use std::ffi::OsString;
@@ -39,8 +42,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>, vars: impl Fn(&str) -> Opt
             Ok(config) => ended(app::main(config)),
             Err(error) => misused(&error),
         },
-        Ok(Command::Probe) => ask(&vars, probe::ready),
-        Ok(Command::Wait) => ask(&vars, probe::wait),
+        Ok(Command::Probe) => with_port(&vars, probe::ready),
+        Ok(Command::Wait) => with_port(&vars, probe::wait),
+        Ok(Command::Redirect) => with_port(&vars, redirect::to_sidecar),
         Ok(Command::Print(text)) => {
             let printed = writeln!(std::io::stdout(), "{text}");
             ended(printed.map_err(anyhow::Error::from))
@@ -49,10 +53,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>, vars: impl Fn(&str) -> Opt
     }
 }
 
-/// Asks the serving process of this pod.
-fn ask(vars: &impl Fn(&str) -> Option<OsString>, question: fn(u16) -> Result<(), probe::NotReady>) -> ExitCode {
+/// Does what needs to know of the serving process of this pod no more than its port.
+fn with_port<E: Into<anyhow::Error>>(
+    vars: &impl Fn(&str) -> Option<OsString>,
+    errand: fn(u16) -> Result<(), E>,
+) -> ExitCode {
     match config::port(vars) {
-        Ok(port) => ended(question(port).map_err(anyhow::Error::from)),
+        Ok(port) => ended(errand(port).map_err(E::into)),
         Err(error) => misused(&error),
     }
 }
