@@ -55,3 +55,20 @@ The namespaces of an entry: the operator's selector, and beside it, for (dict "r
 {{- end -}}
 {{- toYaml $selector -}}
 {{- end -}}
+
+{{/* The variables of the custom token endpoint, by upstream's names. */}}
+{{- define "podbadge.tokenEndpoint" -}}
+{{- $names := dict
+  "azureKubernetesTokenProxy" "AZURE_KUBERNETES_TOKEN_PROXY"
+  "azureKubernetesSniName" "AZURE_KUBERNETES_SNI_NAME"
+  "azureKubernetesCaData" "AZURE_KUBERNETES_CA_DATA"
+  "azureKubernetesCAConfigMapName" "AZURE_KUBERNETES_CA_CONFIGMAP_NAME"
+  "azureKubernetesCACTBSignerName" "AZURE_KUBERNETES_CA_CTB_SIGNER_NAME"
+  "azureKubernetesCACTBLabelSelector" "AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR" -}}
+{{- range $value, $name := $names -}}
+{{- with index $.Values.customTokenEndpoint $value }}
+- name: {{ $name }}
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
