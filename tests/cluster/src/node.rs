@@ -24,6 +24,7 @@ use crate::network::Network;
 use crate::sandbox::HOST;
 
 mod container;
+mod ephemeral;
 mod heartbeat;
 mod pod;
 mod probe;
@@ -76,6 +77,13 @@ struct Shared {
 
 /// When a pod is to end, and how long its containers may take.
 type Stop = watch::Receiver<Option<Duration>>;
+
+/// What the node tells a pod that it runs.
+struct Told {
+    stop: watch::Sender<Option<Duration>>,
+    /// The pod as it was last seen: `kubectl debug` adds containers to it.
+    pod: watch::Sender<Pod>,
+}
 
 // === impl Node ===
 
@@ -179,23 +187,25 @@ fn binding(pod: &Pod) -> Binding {
 async fn follow(shared: Arc<Shared>) {
     let ours = watcher::Config::default().fields(&format!("spec.nodeName={NAME}"));
     let mut events = watch_objects(Api::<Pod>::all(shared.client.clone()), ours).default_backoff().boxed();
-    let mut known: HashMap<String, watch::Sender<Option<Duration>>> = HashMap::new();
+    let mut known: HashMap<String, Told> = HashMap::new();
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Apply(pod) | Event::InitApply(pod)) => {
-                let stop = known.entry(pod.uid().unwrap_or_default()).or_insert_with(|| {
+                let told = known.entry(pod.uid().unwrap_or_default()).or_insert_with(|| {
                     let (stop, stopped) = watch::channel(None);
-                    tokio::spawn(pod::run(shared.clone(), pod.clone(), stopped));
-                    stop
+                    let (seen, changed) = watch::channel(pod.clone());
+                    tokio::spawn(pod::run(shared.clone(), changed, stopped));
+                    Told { stop, pod: seen }
                 });
                 if pod.metadata.deletion_timestamp.is_some() {
                     let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or_default();
-                    stop.send_replace(Some(Duration::from_secs(grace.unsigned_abs())));
+                    told.stop.send_replace(Some(Duration::from_secs(grace.unsigned_abs())));
                 }
+                told.pod.send_replace(pod);
             }
             Ok(Event::Delete(pod)) => {
-                if let Some(stop) = known.remove(&pod.uid().unwrap_or_default()) {
-                    stop.send_replace(Some(Duration::ZERO));
+                if let Some(told) = known.remove(&pod.uid().unwrap_or_default()) {
+                    told.stop.send_replace(Some(Duration::ZERO));
                 }
             }
             Ok(Event::Init | Event::InitDone) | Err(_) => {}

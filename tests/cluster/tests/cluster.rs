@@ -5,6 +5,8 @@
 mod admission;
 #[path = "cluster/identity.rs"]
 mod identity;
+#[path = "cluster/injection.rs"]
+mod injection;
 #[path = "cluster/node.rs"]
 mod node;
 #[path = "cluster/outage.rs"]
@@ -41,6 +43,8 @@ type Body = fn(Scope) -> Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 enum Needs {
     Nothing,
     Podbadge,
+    /// Podbadge, and an Entra ID that trusts the test's namespace: no more than 20 can have that.
+    Token,
     /// Podbadge, and nobody else meanwhile: it takes something away that the others need.
     PodbadgeAlone,
 }
@@ -69,7 +73,7 @@ fn tests() -> Vec<Test> {
             node::sidecars_come_first_and_end_last,
             node::a_deployment_runs,
             node::a_failed_container_says_why;
-        Podbadge:
+        Token:
             identity::an_annotated_account_by_token_file,
             identity::an_annotated_account_by_sidecar,
             identity::a_labelled_pod_by_token_file,
@@ -77,7 +81,16 @@ fn tests() -> Vec<Test> {
             identity::the_compatible_sidecar,
             identity::the_pod_of_a_deployment,
             identity::a_restricted_namespace,
+            injection::a_pod_is_redirected,
+            injection::two_pods_on_the_host_network,
+            injection::a_debug_container_has_the_identity,
+            injection::a_debug_container_is_never_refused,
+            injection::a_job_ends,
+            injection::the_token_can_be_read_by_whoever_runs,
+            injection::an_own_identity_is_one_that_the_account_allows;
+        Podbadge:
             identity::a_stranger_is_refused,
+            injection::redirection_is_not_for_a_baseline_namespace,
             admission::an_unannotated_pod_is_untouched,
             admission::unknown_fields_are_kept,
             admission::a_wrong_expiration_is_denied,
@@ -114,7 +127,7 @@ fn run() -> Result<ExitCode> {
         let _: Result<_, _> = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let runtime = Runtime::new()?;
         let namespaces: Vec<String> =
-            tests().iter().filter(|test| test.needs != Needs::Nothing).map(Test::namespace).collect();
+            tests().iter().filter(|test| test.needs == Needs::Token).map(Test::namespace).collect();
         let cluster = runtime.block_on(Cluster::start(&tools, &namespaces))?;
         return Ok(run_inside(arguments, &runtime, cluster));
     }

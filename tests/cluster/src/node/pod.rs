@@ -12,11 +12,12 @@ use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, PodSpec, Secret};
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, ResourceExt};
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::container::{Restart, Supervised};
 use super::report::{Phase, Report};
-use super::{Image, Shared, Stop, folder_name, volume};
+use super::{Image, Shared, Stop, ephemeral, folder_name, volume};
 use crate::network::Attachment;
 use crate::sandbox::HOST;
 
@@ -35,12 +36,13 @@ pub(super) struct Instance {
 type Data = BTreeMap<String, Vec<u8>>;
 
 /// Runs a pod until it has ended or is deleted, and cleans up.
-pub(super) async fn run(shared: Arc<Shared>, pod: Pod, mut stop: Stop) {
+pub(super) async fn run(shared: Arc<Shared>, seen: watch::Receiver<Pod>, mut stop: Stop) {
+    let pod = seen.borrow().clone();
     let api: Api<Pod> = Api::namespaced(shared.client.clone(), &pod.namespace().unwrap_or_default());
     let mut running = Vec::new();
     let mut network = None;
     let ended = tokio::select! {
-        ended = live(&shared, &pod, &api, &mut network, &mut running) => Some(ended),
+        ended = live(&shared, seen, &api, &mut network, &mut running) => Some(ended),
         _ = stop.wait_for(Option::is_some) => None,
     };
     match ended {
@@ -66,12 +68,13 @@ pub(super) async fn run(shared: Arc<Shared>, pod: Pod, mut stop: Stop) {
 
 async fn live(
     shared: &Arc<Shared>,
-    pod: &Pod,
+    seen: watch::Receiver<Pod>,
     api: &Api<Pod>,
     network: &mut Option<Attachment>,
     running: &mut Vec<Supervised>,
 ) -> Result<()> {
-    let instance = Arc::new(prepare(shared, pod, api, network).await?);
+    let pod = seen.borrow().clone();
+    let instance = Arc::new(prepare(shared, &pod, api, network).await?);
     let restart = match instance.spec.restart_policy.as_deref() {
         Some("Never") => Restart::Never,
         Some("OnFailure") => Restart::OnFailure,
@@ -85,11 +88,17 @@ async fn live(
             for container in &instance.spec.containers {
                 running.push(Supervised::start(instance.clone(), container.clone(), restart));
             }
-            let mut failed = false;
-            for container in &mut running[sidecars..] {
-                failed |= container.ended().await != 0;
+            let applications = async {
+                let mut failed = false;
+                for container in &mut running[sidecars..] {
+                    failed |= container.ended().await != 0;
+                }
+                if failed { Phase::Failed } else { Phase::Succeeded }
+            };
+            tokio::select! {
+                phase = applications => phase,
+                never = ephemeral::follow(&instance, seen) => match never {},
             }
-            if failed { Phase::Failed } else { Phase::Succeeded }
         }
     };
     end(std::mem::take(running), instance.grace()).await;
