@@ -1,10 +1,13 @@
 //! Settings, read once from something that has variables.
 
+mod token_proxy;
+
 use std::ffi::OsString;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use podbadge_runtime::logs;
 use podbadge_sidecar_core::contract;
 use podbadge_sidecar_core::ids::TenantId;
@@ -13,14 +16,11 @@ use podbadge_sidecar_core::secret::Secret;
 use podbadge_sidecar_core::text::cut;
 use reqwest::{NoProxy, Proxy};
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use thiserror::Error;
 use url::{Host, Url};
 
-use crate::file;
-
-/// All public roots together have a quarter of this.
-const LONGEST_PEM: usize = 1024 * 1024;
+use crate::roots;
+pub(crate) use token_proxy::{Roots, TokenProxy};
 
 /// Everything that is set from outside.
 #[derive(Debug)]
@@ -37,8 +37,11 @@ pub(crate) struct Entra {
     pub(crate) tenant: TenantId,
     pub(crate) token_file: PathBuf,
     pub(crate) authority: Url,
+    /// Asked in place of the authority.
+    pub(crate) token_proxy: Option<TokenProxy>,
     /// Trusted besides the public roots.
     pub(crate) roots: Vec<CertificateDer<'static>>,
+    /// On the way to what is asked.
     pub(crate) proxy: Option<Proxy>,
 }
 
@@ -88,15 +91,16 @@ impl Config {
 impl Entra {
     fn from_vars(vars: Vars<'_>) -> Result<Self, Wrong> {
         let tenant = ids::<TenantId>(vars, contract::TENANT_ID)?;
-        let authority = authority(vars)?;
+        let (authority, token_proxy) = (authority(vars)?, TokenProxy::from_vars(vars)?);
         Ok(Self {
             tenant: tenant.ok_or_else(|| missing(contract::TENANT_ID, "the tenant's GUID or domain name"))?,
             token_file: text(vars, contract::FEDERATED_TOKEN_FILE)?
                 .map(PathBuf::from)
                 .ok_or_else(|| missing(contract::FEDERATED_TOKEN_FILE, "the path of the pod's projected token"))?,
-            roots: roots(vars)?,
-            proxy: proxy(vars, &authority)?,
+            roots: extra_roots(vars)?,
+            proxy: proxy(vars, &authority, token_proxy.as_ref())?,
             authority,
+            token_proxy,
         })
     }
 }
@@ -145,11 +149,14 @@ fn identity_header(vars: Vars<'_>) -> Result<Option<Secret>, Wrong> {
     if value.bytes().all(|byte| byte.is_ascii_graphic()) { Ok(Some(Secret::new(value))) } else { Err(hidden()) }
 }
 
-/// The assertion goes to this address, so nothing about it is lenient.
 fn authority(vars: Vars<'_>) -> Result<Url, Wrong> {
-    let must = "must be an https URL without user, query and fragment, such as https://login.microsoftonline.com/";
-    let variable = contract::AUTHORITY_HOST;
-    let value = text(vars, variable)?.unwrap_or_else(|| contract::DEFAULT_AUTHORITY_HOST.to_owned());
+    let value = text(vars, contract::AUTHORITY_HOST)?;
+    let value = value.unwrap_or_else(|| contract::DEFAULT_AUTHORITY_HOST.to_owned());
+    https_url(contract::AUTHORITY_HOST, value, contract::DEFAULT_AUTHORITY_HOST)
+}
+
+/// The assertion goes to this address, so nothing about it is lenient.
+fn https_url(variable: &'static str, value: String, example: &str) -> Result<Url, Wrong> {
     let url = Url::parse(&value).ok().filter(|url| {
         url.scheme() == "https"
             && url.username().is_empty()
@@ -157,33 +164,27 @@ fn authority(vars: Vars<'_>) -> Result<Url, Wrong> {
             && url.query().is_none()
             && url.fragment().is_none()
     });
+    let must = format!("must be an https URL without user, query and fragment, such as {example}");
     // A user part may hold a password.
     let shown = if value.contains('@') { Value::Hidden } else { Value::Shown(value) };
     url.ok_or_else(|| wrong(variable, shown, must))
 }
 
-fn roots(vars: Vars<'_>) -> Result<Vec<CertificateDer<'static>>, Wrong> {
+fn extra_roots(vars: Vars<'_>) -> Result<Vec<CertificateDer<'static>>, Wrong> {
     let Some(path) = text(vars, contract::CA_FILE)? else {
         return Ok(Vec::new());
     };
-    let fault = |fault: String| {
-        let must = format!("must name a readable file of PEM certificates ({fault})");
-        wrong(contract::CA_FILE, Value::Shown(path.clone()), must)
-    };
-    let pem = file::read(Path::new(&path), LONGEST_PEM).map_err(|error| fault(error.to_string()))?;
-    let pem = pem.ok_or_else(|| fault(format!("it has more than {LONGEST_PEM} bytes")))?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let certificates = certificates.map_err(|error| fault(error.to_string()))?;
-    let mut store = rustls::RootCertStore::empty();
-    for certificate in &certificates {
-        store.add(certificate.clone()).map_err(|error| fault(error.to_string()))?;
-    }
-    if certificates.is_empty() { Err(fault("it has none".to_owned())) } else { Ok(certificates) }
+    let read = roots::read(path.as_ref()).and_then(|pem| roots::parse(&pem));
+    read.map_err(|fault| no_roots(contract::CA_FILE, path, &fault))
 }
 
-/// The proxy for the authority, by the variables that every tool knows. An authority on loopback never has one: its
-/// traffic must not leave the pod.
-fn proxy(vars: Vars<'_>, authority: &Url) -> Result<Option<Proxy>, Wrong> {
+fn no_roots(variable: &'static str, path: String, fault: &roots::Invalid) -> Wrong {
+    wrong(variable, Value::Shown(path), format!("must name a readable file of PEM certificates ({fault})"))
+}
+
+/// The proxy for what is asked, by the variables that every tool knows. What is on loopback never has one: its traffic
+/// must not leave the pod.
+fn proxy(vars: Vars<'_>, authority: &Url, token_proxy: Option<&TokenProxy>) -> Result<Option<Proxy>, Wrong> {
     let either = |upper, lower| text(vars, upper).transpose().or_else(|| text(vars, lower).transpose()).transpose();
     let Some(value) = either("HTTPS_PROXY", "https_proxy")? else {
         return Ok(None);
@@ -193,9 +194,21 @@ fn proxy(vars: Vars<'_>, authority: &Url) -> Result<Option<Proxy>, Wrong> {
     let hidden =
         || wrong("HTTPS_PROXY", Value::Hidden, "must be an http or https URL such as http://proxy.example:3128");
     let url = Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    let proxy = Proxy::https(url.ok_or_else(hidden)?).map_err(|_| hidden())?;
-    let except = either("NO_PROXY", "no_proxy")?.and_then(|hosts| NoProxy::from_string(&hosts));
-    Ok((!is_loopback(authority)).then(|| proxy.no_proxy(except)))
+    let url = url.ok_or_else(hidden)?;
+    let proxy = Proxy::https(url.clone()).map_err(|_| hidden())?;
+    let except = either("NO_PROXY", "no_proxy")?;
+    if is_loopback(token_proxy.map_or(authority, |token_proxy| &token_proxy.url)) {
+        return Ok(None);
+    }
+    if let Some(token_proxy) = token_proxy {
+        let except = except.as_deref().unwrap_or_default();
+        token_proxy.without_proxy(&Matcher::builder().https(url.as_str()).no(except).build())?;
+        // The client would look for another name in NO_PROXY.
+        if token_proxy.sni_name.is_some() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(proxy.no_proxy(except.and_then(|hosts| NoProxy::from_string(&hosts)))))
 }
 
 fn is_loopback(url: &Url) -> bool {

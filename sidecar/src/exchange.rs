@@ -1,7 +1,9 @@
-//! The exchange with Entra ID: the pod's token goes there as a client assertion, an access token comes back
+//! The exchange with Entra ID, or with what stands before it: the pod's token goes there as a client assertion, an access
+//! token comes back
 //! (<https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>, third case).
 
 mod answer;
+mod client;
 mod transport;
 
 use std::time::Duration;
@@ -13,17 +15,17 @@ use podbadge_sidecar_core::error::Failure;
 use podbadge_sidecar_core::freshness::Lifetime;
 use podbadge_sidecar_core::response::AccessToken;
 use reqwest::Url;
-use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use zeroize::Zeroize as _;
 
 use crate::broker::Exchange;
 use crate::cache::Key;
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{Entra as Config, TokenProxy};
 use crate::token_file::TokenFile;
 use answer::Granted;
-use transport::{Fault, Https};
+use client::Clients;
+use transport::Fault;
 
 /// For everything between a request and its answer; clients give up after ten seconds and more.
 const DEADLINE: Duration = Duration::from_secs(9);
@@ -39,19 +41,18 @@ type OAuth = Client<
 >;
 
 pub(crate) struct Entra {
-    config: config::Entra,
+    config: Config,
     token_file: TokenFile,
     clock: Clock,
-    /// Made at the first exchange: a pod that never asks pays neither its time nor its memory.
-    http: OnceCell<Https>,
+    clients: Clients,
 }
 
 // === impl Entra ===
 
 impl Entra {
-    pub(crate) fn new(config: config::Entra, clock: Clock) -> Self {
+    pub(crate) fn new(config: Config, clock: Clock) -> Self {
         let token_file = TokenFile::new(config.token_file.clone());
-        Self { config, token_file, clock, http: OnceCell::new() }
+        Self { config, token_file, clock, clients: Clients::default() }
     }
 
     async fn attempts(&self, key: &Key) -> Result<AccessToken, Failure> {
@@ -69,8 +70,7 @@ impl Entra {
     }
 
     async fn attempt(&self, key: &Key, assertion: &Assertion) -> Result<AccessToken, Failure> {
-        let http = self.http.get_or_try_init(async || Https::new(&self.config)).await;
-        let http = http.map_err(|error| self.unavailable(&Fault::Unusable(error.to_string())))?;
+        let https = self.clients.current(&self.config).map_err(|fault| self.unavailable(&fault))?;
         let client = OAuth::new(ClientId::new(key.client_id.to_string()))
             .set_auth_type(AuthType::RequestBody)
             .set_token_uri(TokenUrl::from_url(self.token_url(key)));
@@ -81,7 +81,7 @@ impl Entra {
             .add_scope(Scope::new(key.scope.to_string()))
             .add_extra_param("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
             .add_extra_param("client_assertion", assertion.jwt().expose())
-            .request_async(http)
+            .request_async(&https)
             .await;
         match answer {
             Ok(granted) => {
@@ -107,21 +107,32 @@ impl Entra {
         }
     }
 
-    /// Tenants need no escaping, and a path of the authority is kept.
+    /// Tenants need no escaping, and paths are kept: the custom token endpoint's, and then the authority's, as SDKs do it.
     fn token_url(&self, key: &Key) -> Url {
-        let mut url = self.config.authority.clone();
-        let path = format!("{}/{}/oauth2/v2.0/token", url.path().trim_end_matches('/'), key.tenant);
-        url.set_path(&path);
-        url
+        let Config { authority, token_proxy, .. } = &self.config;
+        let prefix = |url: &Url| url.path().trim_end_matches('/').to_owned();
+        let path = format!("{}/{}/oauth2/v2.0/token", prefix(authority), key.tenant);
+        let Some(token_proxy) = token_proxy else {
+            return with_path(authority.clone(), &path);
+        };
+        with_path(token_proxy.named_url(), &format!("{}{path}", prefix(&token_proxy.url)))
     }
 
     fn unavailable(&self, fault: &Fault) -> Failure {
         if let Fault::Throttled { retry_after } = fault {
             return Failure::Throttled { retry_after: *retry_after };
         }
-        let description = format!("Entra ID at {} {fault}", self.config.authority);
+        let description = match &self.config.token_proxy {
+            None => format!("Entra ID at {} {fault}", self.config.authority),
+            Some(TokenProxy { url, .. }) => format!("The custom token endpoint {url} {fault}"),
+        };
         Failure::Unavailable { description, retry_after: fault.retry_after() }
     }
+}
+
+fn with_path(mut url: Url, path: &str) -> Url {
+    url.set_path(path);
+    url
 }
 
 impl Exchange for Entra {

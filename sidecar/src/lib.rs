@@ -22,6 +22,7 @@ mod http;
 mod metrics;
 mod probe;
 mod redirect;
+mod roots;
 mod token_file;
 
 use std::ffi::OsString;

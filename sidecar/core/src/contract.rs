@@ -23,13 +23,15 @@ pub const ALLOWED_CLIENT_IDS: &str = "PODBADGE_ALLOWED_CLIENT_IDS";
 /// Object ids and resource ids to client ids, and their tenants, JSON as in
 /// `{"OBJECT-ID": "CLIENT-ID", "/RESOURCE/ID": {"clientId": "...", "tenantId": "..."}, "CLIENT-ID": {"tenantId": "..."}}`.
 pub const IDENTITY_MAP: &str = "PODBADGE_IDENTITY_MAP";
-/// The custom token endpoint (identity bindings), an `https` URL: tokens are asked for there instead of at the authority.
+/// The custom token endpoint (identity bindings), an `https` URL: tokens are asked for there instead of at the authority,
+/// under its path and then the authority's. The three that follow mean nothing without it, and are refused.
 pub const TOKEN_PROXY: &str = "AZURE_KUBERNETES_TOKEN_PROXY";
-/// The server name (SNI) that the custom token endpoint is asked by and must prove.
+/// The server name (SNI), a DNS name, that the custom token endpoint is asked by and must prove.
 pub const SNI_NAME: &str = "AZURE_KUBERNETES_SNI_NAME";
-/// A file with the custom token endpoint's roots, PEM: the only ones it is trusted by.
+/// A file with the custom token endpoint's roots, PEM: the only ones it is trusted by. It may change at any time; while it
+/// holds none, the last ones count.
 pub const TOKEN_PROXY_CA_FILE: &str = "AZURE_KUBERNETES_CA_FILE";
-/// The same roots as text, in place of the file.
+/// The same roots as text, in place of the file, never beside it.
 pub const TOKEN_PROXY_CA_DATA: &str = "AZURE_KUBERNETES_CA_DATA";
 /// A file of extra root certificates (PEM) for the authority.
 pub const CA_FILE: &str = "PODBADGE_CA_FILE";

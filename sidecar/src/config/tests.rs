@@ -117,6 +117,80 @@ fn wrong_values_that_may_be_secrets_are_not_shown() {
 }
 
 #[test]
+fn a_custom_token_endpoint() {
+    let ca = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).expect("a certificate").cert.pem();
+    let (url, name) =
+        (("AZURE_KUBERNETES_TOKEN_PROXY", "https://10.0.0.1/t"), ("AZURE_KUBERNETES_SNI_NAME", "t.example"));
+    assert!(read(&[]).expect("valid").entra.token_proxy.is_none());
+    let bare = read(&[url]).expect("valid").entra.token_proxy.expect("an endpoint");
+    assert!(matches!(bare.roots, Roots::Authority));
+    assert_eq!((bare.named_url(), bare.url.as_str()), (bare.url.clone(), url.1));
+    let whole = read(&[url, name, ("AZURE_KUBERNETES_CA_DATA", &ca)]).expect("valid").entra.token_proxy;
+    let whole = whole.expect("an endpoint");
+    assert!(matches!(&whole.roots, Roots::Data(roots) if roots.len() == 1));
+    assert_eq!(whole.named_url().as_str(), "https://t.example/t");
+}
+
+#[test]
+fn wrong_settings_of_a_custom_token_endpoint() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_string_lossy().into_owned()
+    };
+    let ca = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).expect("a certificate").cert.pem();
+    let (good, empty, words) = (path("good", &ca), path("empty", ""), path("words", "hello"));
+    const URL: (&str, &str) = ("AZURE_KUBERNETES_TOKEN_PROXY", "https://10.0.0.1:8443/t");
+    const NAME: (&str, &str) = ("AZURE_KUBERNETES_SNI_NAME", "t.example");
+    const PROXY: (&str, &str) = ("HTTPS_PROXY", "http://proxy.example:3128");
+    const FILE: &str = "AZURE_KUBERNETES_CA_FILE";
+    const DATA: &str = "AZURE_KUBERNETES_CA_DATA";
+    let url = |value| (URL.0, value);
+    for (vars, variable, part) in [
+        (&[NAME][..], NAME.0, "must not be set without AZURE_KUBERNETES_TOKEN_PROXY"),
+        (&[url(""), NAME], NAME.0, "must not be set without AZURE_KUBERNETES_TOKEN_PROXY"),
+        (&[(FILE, &good)], FILE, "must not be set without AZURE_KUBERNETES_TOKEN_PROXY"),
+        (&[(DATA, &ca)], DATA, "must not be set without AZURE_KUBERNETES_TOKEN_PROXY"),
+        (&[url("http://10.0.0.1/")], URL.0, "must be an https URL without user, query and fragment, such as"),
+        (&[url("10.0.0.1:443")], URL.0, "must be an https URL"),
+        (&[url("https://u:p@10.0.0.1/")], URL.0, "(its value is not shown): it must be an https URL"),
+        (&[url("https://10.0.0.1/?x=y")], URL.0, "must be an https URL"),
+        (&[url("https://10.0.0.1/#x")], URL.0, "must be an https URL"),
+        (&[URL, (FILE, &good), (DATA, &ca)], DATA, "must not be set beside AZURE_KUBERNETES_CA_FILE"),
+        (&[URL, (FILE, "/no/such/file")], FILE, "must name a readable file of PEM certificates (No such file"),
+        (&[URL, (FILE, &empty)], FILE, "(it has none)"),
+        (&[URL, (FILE, &words)], FILE, "(it has none)"),
+        (&[URL, (DATA, "hello")], DATA, "must be certificates in PEM (it has none)"),
+        (
+            &[URL, (DATA, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")],
+            DATA,
+            "must be certificates",
+        ),
+        (&[URL, (NAME.0, "10.0.0.2")], NAME.0, "must be a DNS name"),
+        (&[URL, (NAME.0, "0x7f.1")], NAME.0, "must be a DNS name"),
+        (&[URL, (NAME.0, "a b")], NAME.0, "must be a DNS name"),
+        (&[URL, (NAME.0, "t.example:443")], NAME.0, "must be a DNS name"),
+        (&[URL, NAME, PROXY], NAME.0, "cannot be kept through HTTPS_PROXY: add 10.0.0.1 to NO_PROXY"),
+        (&[URL, NAME, PROXY, ("NO_PROXY", "10.1.0.0/16,t.example")], NAME.0, "add 10.0.0.1 to NO_PROXY"),
+    ] {
+        let error = read(vars).expect_err(variable).to_string();
+        assert!(error.starts_with(variable) && error.contains(part) && !error.contains('\n'), "{error}");
+    }
+    for (vars, through) in [
+        (&[URL, (FILE, &good)][..], false),
+        (&[URL, PROXY], true),
+        (&[URL, NAME, PROXY, ("NO_PROXY", "10.0.0.0/8")], false),
+        (&[URL, NAME, PROXY, ("no_proxy", "10.0.0.1")], false),
+        (&[url("https://127.0.0.1:1/"), NAME, PROXY], false),
+        (&[url("https://tokens.example/"), PROXY, ("NO_PROXY", "other.example")], true),
+    ] {
+        let config = read(vars).expect("valid");
+        assert_eq!(config.entra.proxy.is_some(), through, "{vars:?}");
+    }
+}
+
+#[test]
 fn a_proxy_serves_the_authority_unless_it_is_on_loopback() {
     for (authority, expected) in [
         ("https://login.microsoftonline.com/", true),

@@ -1,4 +1,4 @@
-//! HTTPS to the authority: no redirects (an assertion is never posted twice), no more of an answer than a token needs, no
+//! HTTPS to whoever exchanges tokens: no redirects (an assertion is never posted twice), no more of an answer than a token needs, no
 //! proxy but the one that is set.
 
 use std::error::Error as _;
@@ -12,10 +12,11 @@ use http::{HeaderMap, StatusCode};
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use podbadge_sidecar_core::error::EntraError;
 use podbadge_sidecar_core::text::one_line;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{ClientBuilder, Proxy};
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
-
-use crate::config;
+use url::Host;
 
 const CONNECT: Duration = Duration::from_secs(4);
 /// A pod asks for several tokens at its start and then rarely.
@@ -23,10 +24,14 @@ const IDLE: Duration = Duration::from_secs(20);
 /// Tokens with many groups reach some tens of kilobytes.
 const LONGEST: usize = 256 * 1024;
 
-/// The client of the whole process.
+/// A client with its connections; a clone shares them.
+#[derive(Clone)]
 pub(super) struct Https(reqwest::Client);
 
-/// An answer that is no OAuth answer, or none at all. The texts go on after "Entra ID at ..." and hold nothing of a body
+/// Where a server is to be found that is asked by another name.
+pub(super) struct At(pub(super) Host);
+
+/// An answer that is no OAuth answer, or none at all. The texts go on after who was asked and hold nothing of a body
 /// but an error's description.
 #[derive(Debug, Error)]
 pub(super) enum Fault {
@@ -89,11 +94,8 @@ impl From<reqwest::Error> for Fault {
 // === impl Https ===
 
 impl Https {
-    pub(super) fn new(config: &config::Entra) -> Result<Self, anyhow::Error> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        for root in &config.roots {
-            roots.add(root.clone())?;
-        }
+    /// A client that trusts `roots` alone, and asks `at`, if there is one, whatever host it is told.
+    pub(super) fn new(roots: RootCertStore, proxy: Option<Proxy>, at: Option<At>) -> Result<Self, anyhow::Error> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
@@ -110,7 +112,8 @@ impl Https {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(1);
         // Its own look at the environment is not wanted: settings are read in one place.
-        let client = config.proxy.clone().into_iter().fold(client.no_proxy(), reqwest::ClientBuilder::proxy);
+        let client = proxy.into_iter().fold(client.no_proxy(), ClientBuilder::proxy);
+        let client = at.into_iter().fold(client, |client, at| client.dns_resolver(Arc::new(at)));
         Ok(Self(client.build()?))
     }
 
@@ -148,6 +151,24 @@ impl<'c> AsyncHttpClient<'c> for Https {
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(self.send(request))
+    }
+}
+
+// === impl At ===
+
+impl Resolve for At {
+    /// The name is not looked at: no name server need know it. Ports are the caller's.
+    fn resolve(&self, _: Name) -> Resolving {
+        let Self(host) = self;
+        let host = match host {
+            Host::Domain(name) => name.clone(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        };
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
+            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
+        })
     }
 }
 

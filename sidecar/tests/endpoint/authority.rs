@@ -10,8 +10,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Response};
 use podbadge_runtime::drain::{self, Trigger};
 use podbadge_runtime::serve::{Bound, Limits};
-use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::server::WantsServerCert;
+use rustls::{ConfigBuilder, ServerConfig};
 
 /// The token that is granted where nothing else is told, in the form of a JWT, so that its traces can be looked for.
 pub(crate) const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2lnbmF0dXJl";
@@ -45,19 +46,17 @@ impl Authority {
     pub(crate) async fn start() -> Self {
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
-        let tls = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![cert.der().clone()], key)
-            .unwrap();
+        let tls = tls().with_single_cert(vec![cert.der().clone()], key).unwrap();
+        Self::start_with(tls, cert.pem())
+    }
+
+    pub(crate) fn start_with(tls: ServerConfig, ca: String) -> Self {
         let bound = Bound::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let (address, (stop, drain), told) = (bound.local_addr(), drain::drain(), Arc::new(Told::default()));
         let router = Router::new().fallback(answer).with_state(Arc::clone(&told));
         tokio::spawn(bound.serve_tls(Arc::new(tls), router, Limits::default(), drain));
-        Self { address, ca: cert.pem(), told, _stop: stop }
+        Self { address, ca, told, _stop: stop }
     }
 
     /// What the next request without a reply of its own is answered with.
@@ -86,6 +85,12 @@ impl Authority {
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.told.asked.lock().unwrap().clone()
     }
+}
+
+/// A server's TLS that lacks its certificate.
+pub(crate) fn tls() -> ConfigBuilder<ServerConfig, WantsServerCert> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap().with_no_client_auth()
 }
 
 /// The refusal that Entra writes for `code`.

@@ -7,3 +7,4 @@ mod identities;
 mod pod;
 mod process;
 mod protocol;
+mod token_proxy;

@@ -81,6 +81,10 @@ impl Pod {
         self.folder.path().join("azure-identity-token")
     }
 
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     pub(crate) fn write_token(&self, text: &str) {
         std::fs::write(self.token_file(), text).unwrap();
     }

@@ -42,6 +42,8 @@ fn wrong_settings_are_exit_code_2_and_one_line() {
         ("PODBADGE_ALLOWED_CLIENT_IDS", "me", "GUID"),
         ("PODBADGE_IDENTITY_MAP", "{", "JSON object"),
         ("AZURE_AUTHORITY_HOST", "http://127.0.0.1/", "https"),
+        ("AZURE_KUBERNETES_TOKEN_PROXY", "http://10.0.0.1/", "https"),
+        ("AZURE_KUBERNETES_CA_DATA", "x", "must not be set without AZURE_KUBERNETES_TOKEN_PROXY"),
         ("PODBADGE_PORT", "0", "1 to 65535"),
         ("PODBADGE_PORT", "65536", "1 to 65535"),
         ("PODBADGE_IDENTITY_HEADER", "a b", "visible ASCII"),
