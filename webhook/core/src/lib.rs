@@ -11,6 +11,7 @@ pub mod annotation;
 pub mod contract;
 pub mod decision;
 pub mod denial;
+pub mod heal;
 pub mod identity;
 pub mod patch;
 pub mod plan;

@@ -138,7 +138,7 @@ impl Object {
         self.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 }

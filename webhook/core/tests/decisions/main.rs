@@ -4,6 +4,7 @@
 mod cluster;
 mod generate;
 mod golden;
+mod heal;
 mod oracle;
 mod properties;
 mod texts;
