@@ -5,6 +5,7 @@ use crate::{
     args::Args,
     capabilities,
     config::Config,
+    heal::Healer,
     http,
     lookup::{Cluster, Index, Watches},
     metrics::{Admissions, Lookups},
@@ -20,7 +21,7 @@ use podbadge_runtime::{
 };
 use podbadge_webhook_core::settings::{Roots, Settings};
 use std::{sync::Arc, time::Duration};
-use tokio::runtime::Builder;
+use tokio::{runtime::Builder, sync::oneshot};
 
 /// Endpoints leave the Service a few seconds after the pod began to end; until then reviews keep coming. Both together
 /// stay below the 30 seconds that a pod has by default.
@@ -77,6 +78,7 @@ struct App {
     certificate: tls::Source,
     cluster: Cluster,
     admissions: Admissions,
+    healer: Option<Healer>,
 }
 
 impl App {
@@ -92,6 +94,7 @@ impl App {
         Ok(Self {
             watches: Watches::new(client.clone(), Arc::clone(&index), readiness),
             certificate: tls::Source::new(&config, client.clone(), readiness, registry)?,
+            healer: Healer::new(&config, client.clone(), Arc::clone(&index), readiness, registry),
             cluster: Cluster::new(client.clone(), index, Lookups::register(registry)),
             admissions: Admissions::register(registry),
             version: readiness.latch("cluster's features known"),
@@ -103,8 +106,16 @@ impl App {
     /// Serves until the drain is over. A part that ends before is an error: without its watch or its certificate the
     /// process would go on with yesterday's knowledge.
     async fn run(self, door: Bound, draining: drain::Drain) -> anyhow::Result<()> {
-        let Self { config, client, version, watches, certificate, cluster, admissions } = self;
+        let Self { config, client, version, watches, certificate, cluster, admissions, healer } = self;
         let tls = certificate.server_config();
+        let drain = draining.clone();
+        let (known, asked) = oneshot::channel();
+        let healing = async {
+            if let Some(healer) = healer {
+                healer.run(asked, drain).await;
+            }
+            Ok(())
+        };
         let serving = async {
             let settings = tokio::select! {
                 settings = settings(config, &client) => settings,
@@ -112,11 +123,15 @@ impl App {
             };
             // Until here nobody accepts connections.
             version.open();
-            let router = http::router(Admission::new(Arc::new(settings), cluster), admissions);
+            let settings = Arc::new(settings);
+            // Nobody waits for them where nobody heals.
+            let _ = known.send(Arc::clone(&settings));
+            let router = http::router(Admission::new(settings, cluster), admissions);
             Ok(door.serve_tls(tls, router, Limits::default(), draining).await?)
         };
         tokio::select! {
-            served = serving => served,
+            // Together, so that the lease is given back before the end.
+            served = async { tokio::try_join!(serving, healing) } => served.map(drop),
             () = watches.run() => anyhow::bail!("the watch of service accounts ended"),
             () = certificate.run() => anyhow::bail!("the care for the certificate ended"),
         }

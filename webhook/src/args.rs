@@ -1,10 +1,12 @@
 //! The command line: each flag is also a variable.
 
+mod heal;
 mod policy;
 
 pub use policy::PolicyArgs;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+pub(crate) use heal::{HealArgs, HealMode};
 use podbadge_runtime::args::{AdminArgs, LogArgs, without_empty_variables};
 pub(crate) use policy::{AnnotatedServiceAccounts, Level, NativeSidecar, SidecarMode, TokenEndpointArgs};
 use std::{net::SocketAddr, path::PathBuf};
@@ -41,13 +43,16 @@ pub struct Args {
     #[arg(long, env = "PODBADGE_TLS_SECRET", value_name = "NAME", default_value = "podbadge-webhook-tls")]
     pub(crate) tls_secret: String,
 
-    /// MutatingWebhookConfiguration whose caBundle is kept, for --tls=self-managed
+    /// MutatingWebhookConfiguration that names this webhook; its caBundle is kept with --tls=self-managed
     #[arg(long, env = "PODBADGE_WEBHOOK_CONFIGURATION", value_name = "NAME", default_value = "podbadge-webhook")]
     pub(crate) webhook_configuration: String,
 
     /// Service by which the API server reaches this webhook, for --tls=self-managed
     #[arg(long, env = "PODBADGE_SERVICE", value_name = "NAME", default_value = "podbadge-webhook")]
     pub(crate) service: String,
+
+    #[command(flatten)]
+    pub(crate) heal: HealArgs,
 
     /// Namespace of this webhook
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE", default_value = "podbadge-system")]

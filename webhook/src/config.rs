@@ -1,8 +1,10 @@
 //! Checked settings: what the command line asks for, in types that hold only what can be done.
 
+mod heal;
 mod policy;
 mod token_endpoint;
 
+pub use heal::Heal;
 pub use policy::Policy;
 
 use crate::args::{Args, Tls, TlsVersion};
@@ -25,6 +27,8 @@ pub struct Config {
     pub certificate: Certificate,
     /// The oldest TLS version that is spoken.
     pub tls_min_version: MinVersion,
+    /// What is done about pods that were left behind, if anything.
+    pub heal: Option<Heal>,
 }
 
 /// The serving certificate.
@@ -75,6 +79,7 @@ impl TryFrom<Args> for Config {
 
     fn try_from(args: Args) -> Result<Self, Invalid> {
         let name = |flag, value: String| check(flag, value, "a Kubernetes name", is_name);
+        let heal = heal::read(args.heal, &args.webhook_configuration)?;
         let source = match (args.tls, args.tls_dir) {
             (Tls::Files, dir) => Source::Files(dir.unwrap_or_default()),
             (Tls::SelfManaged, _) => Source::SelfManaged {
@@ -98,6 +103,7 @@ impl TryFrom<Args> for Config {
                 TlsVersion::V1_2 => MinVersion::Tls12,
                 TlsVersion::V1_3 => MinVersion::Tls13,
             },
+            heal,
         })
     }
 }

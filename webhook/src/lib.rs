@@ -4,6 +4,8 @@
 //! runtime::serve -> http -> review (read) -> admit -> core::screen -> lookup -> core::decide -> review (reply)
 //!                                                                       |
 //!                                                     index <- watches of service accounts and namespaces
+//!
+//! lease -> heal: rounds over pods -> core::heal -> events, metrics, evictions
 //! ```
 
 pub mod admit;
@@ -11,6 +13,7 @@ pub mod app;
 pub mod args;
 mod capabilities;
 pub mod config;
+pub mod heal;
 pub mod http;
 pub mod lookup;
 pub mod metrics;

@@ -56,7 +56,7 @@ pub trait Lookup: Send + Sync + 'static {
 }
 
 /// What went wrong, on one line: the client's own text of a refusal is the whole status object.
-fn told(error: &kube::Error) -> String {
+pub(crate) fn told(error: &kube::Error) -> String {
     let text = match error {
         kube::Error::Api(status) => format!("{} {}: {}", status.code, status.reason, status.message),
         other => other.to_string(),

@@ -53,6 +53,13 @@ impl Index {
         }
     }
 
+    /// The namespaces with a service account that names an identity.
+    pub fn annotated_namespaces(&self) -> Vec<Box<str>> {
+        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
+        let names = |account: &Option<Arc<ServiceAccount>>| account.as_ref().is_some_and(|it| it.client_id.is_some());
+        accounts.iter().filter(|(_, within)| within.values().any(names)).map(|(name, _)| name.clone()).collect()
+    }
+
     /// The namespace's annotations, which are empty for nearly all.
     pub fn namespace(&self, name: &str) -> Arc<Namespace> {
         let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);

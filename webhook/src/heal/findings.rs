@@ -1,0 +1,80 @@
+//! What a round found: of each pod only what reports and evictions need, and of no more pods than a fixed number.
+
+use podbadge_webhook_core::{
+    heal::{
+        Change, Verdict,
+        evictions::{Candidate, Obstacle, OwnerKey},
+        owner::Controller,
+        view::Live,
+    },
+    value::cut,
+};
+
+/// The most pods that are remembered of a round; what is beyond is counted, and its turn comes.
+const MOST: usize = 2000;
+
+/// A pod that was left behind.
+pub(super) struct Finding {
+    pub(super) namespace: Box<str>,
+    pub(super) name: Box<str>,
+    pub(super) candidate: Candidate,
+    /// Kind and name of the owner, for those that are read.
+    pub(super) owner: Option<(Controller, Box<str>)>,
+    pub(super) what: What,
+    /// Why a replacement would be refused.
+    pub(super) refused: Option<Box<str>>,
+}
+
+/// What is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// It has no identity.
+    Missed,
+    /// It has another one.
+    Stale(Change),
+}
+
+/// All of a round.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) kept: Vec<Finding>,
+    pub(super) missed: usize,
+    pub(super) stale: usize,
+}
+
+// === impl Findings ===
+
+impl Findings {
+    /// Keeps what is wrong. `conditional` says that the API server may have had reasons of its own not to ask.
+    pub(super) fn add(&mut self, live: &Live<'_>, verdict: Verdict, conditional: bool) {
+        let (what, refused) = match verdict {
+            Verdict::NotOurs | Verdict::Fine | Verdict::Suspect => return,
+            Verdict::Missed { refused } => (What::Missed, refused),
+            Verdict::Stale { change, refused } => (What::Stale(change), refused),
+        };
+        match what {
+            What::Missed => self.missed += 1,
+            What::Stale(_) => self.stale += 1,
+        }
+        if self.kept.len() == MOST {
+            return;
+        }
+        let controller = live.controller().and_then(|owner| Some((Controller::of(owner)?, owner)));
+        let key =
+            controller.map(|(_, owner)| OwnerKey { uid: owner.uid.as_str().into(), revision: live.revision().into() });
+        let obstacle = match (&refused, &what) {
+            (Some(_), _) => Some(Obstacle::Refused),
+            (None, What::Missed) if conditional => Some(Obstacle::Conditions),
+            (None, _) => None,
+        };
+        self.kept.push(Finding {
+            namespace: live.namespace().into(),
+            name: live.name().into(),
+            candidate: Candidate { uid: live.uid().into(), ready: live.is_ready(), owner: key, obstacle },
+            owner: controller.map(|(kind, owner)| (kind, owner.name.as_str().into())),
+            what,
+            // As much as an event has room for beside our own words.
+            refused: refused.map(|denial| cut(&denial.to_string(), 400).into()),
+        });
+    }
+}

@@ -1,0 +1,139 @@
+//! The Lease: read, decided about by `core::election`, and written with the version that was read.
+
+use k8s_openapi::{
+    api::coordination::v1::{Lease as Object, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+    jiff::Timestamp,
+};
+use kube::{Api, Client, api::PostParams};
+use podbadge_webhook_core::heal::election::{Election, Record, Step};
+use std::{future::Future, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+
+/// How long a request may take: shorter than the holder's deadline, so that there is a second try.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// The Lease that makes one replica the leader.
+pub(super) struct Lease {
+    api: Api<Object>,
+    name: String,
+    start: Instant,
+}
+
+// === impl Lease ===
+
+impl Lease {
+    pub(super) fn new(client: Client, namespace: &str, name: String) -> Self {
+        Self { api: Api::namespaced(client, namespace), name, start: Instant::now() }
+    }
+
+    /// Gets and keeps the lease, tells `leads` until when it is ours, and gives it back at the `end`.
+    pub(super) async fn keep(
+        &self,
+        mut election: Election,
+        leads: &watch::Sender<Option<Instant>>,
+        end: impl Future<Output = ()>,
+    ) {
+        let mut trouble = super::rounds::Trouble::default();
+        let keeping = async {
+            loop {
+                match timeout(PATIENCE, self.turn(&mut election)).await {
+                    Ok(Ok(())) => trouble.over(),
+                    Ok(Err(error)) => {
+                        trouble.met(&crate::lookup::told(&error), "The lease cannot be kept, trying again");
+                    }
+                    Err(_) => trouble.met("no answer in time", "The lease cannot be kept, trying again"),
+                }
+                let until = election.leads_until().map(|until| self.start + until);
+                leads.send_if_modified(|current| std::mem::replace(current, until) != until);
+                sleep(election.terms().retry).await;
+            }
+        };
+        tokio::select! {
+            () = keeping => {}
+            () = end => {}
+        }
+        let led = election.leads(self.start.elapsed());
+        leads.send_replace(None);
+        if led && !matches!(timeout(PATIENCE, self.release(&election)).await, Ok(Ok(()))) {
+            tracing::warn!("The lease was not given back; it runs out by itself");
+        }
+    }
+
+    /// One look at the lease.
+    async fn turn(&self, election: &mut Election) -> kube::Result<()> {
+        let live = self.api.get_opt(&self.name).await?;
+        let now = self.start.elapsed();
+        let step = election.next(now, live.as_ref().map(record).as_ref());
+        let written = match (step, live) {
+            (Step::Follow, _) => {
+                election.lost();
+                return Ok(());
+            }
+            (Step::Create, _) | (_, None) => {
+                let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+                let lease = Object { metadata, spec: Some(spec(election, None)) };
+                self.api.create(&PostParams::default(), &lease).await
+            }
+            (Step::Take, Some(lease)) => self.write(lease, |old| spec(election, Some(old))).await,
+            (Step::Renew, Some(lease)) => {
+                let renew = |old| LeaseSpec { renew_time: Some(MicroTime(Timestamp::now())), ..old };
+                self.write(lease, renew).await
+            }
+        };
+        match written {
+            Ok(_) => {
+                election.won(now);
+                Ok(())
+            }
+            // Somebody was faster: the next look tells who.
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
+                election.lost();
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the lease in place of the version that was read.
+    async fn write(&self, mut lease: Object, change: impl FnOnce(LeaseSpec) -> LeaseSpec) -> kube::Result<Object> {
+        lease.spec = Some(change(lease.spec.unwrap_or_default()));
+        self.api.replace(&self.name, &PostParams::default(), &lease).await
+    }
+
+    /// Gives the lease back, so that another replica need not wait until it has run out.
+    async fn release(&self, election: &Election) -> kube::Result<()> {
+        let lease = self.api.get(&self.name).await?;
+        if record(&lease).holder.as_deref() == Some(election.me()) {
+            let empty =
+                |old| LeaseSpec { holder_identity: None, lease_duration_seconds: Some(1), renew_time: None, ..old };
+            self.write(lease, empty).await?;
+        }
+        Ok(())
+    }
+}
+
+fn record(lease: &Object) -> Record {
+    let spec = lease.spec.clone().unwrap_or_default();
+    Record {
+        holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
+        duration: Duration::from_secs(spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(0)),
+        version: lease.metadata.resource_version.clone().unwrap_or_default(),
+    }
+}
+
+/// The lease as ours, new or taken from another holder.
+fn spec(election: &Election, old: Option<LeaseSpec>) -> LeaseSpec {
+    let now = MicroTime(Timestamp::now());
+    LeaseSpec {
+        holder_identity: Some(election.me().to_owned()),
+        lease_duration_seconds: i32::try_from(election.terms().duration.as_secs()).ok(),
+        acquire_time: Some(now.clone()),
+        renew_time: Some(now),
+        lease_transitions: old.map(|old| old.lease_transitions.unwrap_or(0).saturating_add(1)),
+        ..LeaseSpec::default()
+    }
+}
