@@ -72,3 +72,22 @@ The namespaces of an entry: the operator's selector, and beside it, for (dict "r
 {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* What a pod must meet to be ours. */}}
+{{- define "podbadge.matchConditions" -}}
+# The kubelet made it from a file; its copy in the API cannot be changed.
+- name: not-a-mirror-pod
+  expression: "!('kubernetes.io/config.mirror' in object.metadata.?annotations.orValue({}))"
+# Otherwise the first replica would wait for itself.
+- name: not-our-own-pod
+  expression: >-
+    request.namespace != '{{ .Release.Namespace }}' || object.spec.?serviceAccountName.orValue('') != '{{ include "podbadge.name" . }}'
+{{- with .Values.mutatingWebhookMatchConditions }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The value `heal`; an unquoted `off` in a values file is read as false. */}}
+{{- define "podbadge.heal" -}}
+{{- ternary "off" .Values.heal (eq (toString .Values.heal) "false") -}}
+{{- end -}}
