@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::{OnceCell, RwLock};
 
 use crate::control_plane::ControlPlane;
-use crate::install::Chart;
+use crate::install::{Chart, Renderer};
 use crate::node::{Node, Settings};
 use crate::sandbox::HOST;
 use crate::tools::Tools;
@@ -31,6 +31,7 @@ pub struct Cluster {
     pub entra: Running,
     /// Held for writing by a test that takes something away from the others.
     pub whole: RwLock<()>,
+    renderer: Renderer,
     chart: Chart,
     installed: OnceCell<Result<(), String>>,
     folder: TempDir,
@@ -54,8 +55,12 @@ impl Cluster {
         let authority = folder.path().join("entra.pem");
         fs::write(&authority, entra.ca_pem()).context("the emulator's authority")?;
 
-        let version = client.apiserver_version().await?.git_version;
-        let chart = Chart::render(&tools.helm, &version, entra.authority_url())?;
+        let renderer = Renderer {
+            helm: tools.helm.clone(),
+            kubernetes: client.apiserver_version().await?.git_version,
+            authority: entra.authority_url().to_owned(),
+        };
+        let chart = renderer.render(&[])?;
         let settings = Settings {
             folder: make("pods")?,
             images: images::all(tools, &chart, &authority)?,
@@ -63,7 +68,7 @@ impl Cluster {
         };
         let node = Node::start(client.clone(), settings).await?;
         let installed = OnceCell::new();
-        Ok(Self { client, node, control_plane, entra, whole: RwLock::new(()), chart, installed, folder })
+        Ok(Self { client, node, control_plane, entra, whole: RwLock::new(()), renderer, chart, installed, folder })
     }
 
     /// Installs Podbadge, once.
@@ -73,6 +78,23 @@ impl Cluster {
     pub async fn podbadge(&self) -> Result<()> {
         let install = async || self.chart.install(&self.client).await.map_err(|error| format!("{error:#}"));
         self.installed.get_or_init(install).await.clone().map_err(|error| anyhow!(error))
+    }
+
+    /// Installs Podbadge with further values, each `key=value`; [`Self::restore`] with the same ones takes that back.
+    ///
+    /// # Errors
+    /// The chart refuses the values, or Podbadge does not become ready.
+    pub async fn upgrade(&self, values: &[&str]) -> Result<()> {
+        self.renderer.render(values)?.install(&self.client).await
+    }
+
+    /// Installs Podbadge as it was.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub async fn restore(&self, values: &[&str]) -> Result<()> {
+        self.renderer.render(values)?.remove_beyond(&self.chart, &self.client).await?;
+        self.chart.install(&self.client).await
     }
 
     /// Ends everything; the folder of logs stays if it is still of use.

@@ -1,6 +1,6 @@
 //! The chart, rendered and applied as it is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -22,15 +22,28 @@ pub(crate) struct Chart {
     objects: Vec<Value>,
 }
 
-impl Chart {
-    /// Renders the chart with the values that an operator would have to set.
-    pub(crate) fn render(helm: &Path, kubernetes: &str, authority: &str) -> Result<Self> {
+/// Renders the chart for one cluster.
+#[derive(Debug)]
+pub(crate) struct Renderer {
+    /// The program.
+    pub(crate) helm: PathBuf,
+    /// The version of Kubernetes.
+    pub(crate) kubernetes: String,
+    /// The URL of Entra ID.
+    pub(crate) authority: String,
+}
+
+impl Renderer {
+    /// Renders the chart with the values that an operator would have to set, and with further ones, as `key=value`.
+    pub(crate) fn render(&self, values: &[&str]) -> Result<Chart> {
+        let Self { helm, kubernetes, authority } = self;
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests/chart");
         let output = Command::new(helm)
             .args(["template", "podbadge"])
             .arg(chart)
             .args(["--namespace", NAMESPACE, "--kube-version", kubernetes])
             .args(["--set-string", &format!("azureTenantID={TENANT},authorityHost={authority}")])
+            .args(values.iter().flat_map(|value| ["--set", value]))
             .output()
             .with_context(|| format!("{} cannot be started", helm.display()))?;
         if !output.status.success() {
@@ -40,9 +53,11 @@ impl Chart {
             .map(Value::deserialize)
             .filter(|object| !matches!(object, Ok(Value::Null)))
             .collect::<Result<_, _>>()?;
-        Ok(Self { objects })
+        Ok(Chart { objects })
     }
+}
 
+impl Chart {
     /// The images of the webhook and of the sidecar, as the Deployment names them.
     pub(crate) fn images(&self) -> Result<(String, String)> {
         let deployment = self.objects.iter().find(|object| object["kind"] == "Deployment").context("no Deployment")?;
@@ -62,6 +77,24 @@ impl Chart {
                 .with_context(|| format!("apply {} {}", object["kind"], object["metadata"]["name"]))?;
         }
         ready(client).await
+    }
+
+    /// Removes every object that `other` lacks.
+    pub(crate) async fn remove_beyond(&self, other: &Self, client: &kube::Client) -> Result<()> {
+        let key = |object: &Value| (object["kind"].clone(), object["metadata"]["name"].clone());
+        for object in &self.objects {
+            if other.objects.iter().any(|kept| key(kept) == key(object)) {
+                continue;
+            }
+            let text = |value: &Value| value.as_str().map(str::to_owned).context("an object without kind or name");
+            let (version, kind) = (text(&object["apiVersion"])?, text(&object["kind"])?);
+            let objects = Objects::of(client, &version, &kind, NAMESPACE).await?;
+            match objects.delete(&text(&object["metadata"]["name"])?).await {
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                deleted => deleted?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -98,7 +131,11 @@ async fn ready(client: &kube::Client) -> Result<()> {
     until("the webhook's replicas are ready", || async {
         let Value::Object(deployment) = deployments.get(WEBHOOK).await? else { bail!("no object") };
         let (spec, status) = (&deployment["spec"], deployment.get("status").unwrap_or(&Value::Null));
-        ensure!(status["availableReplicas"] == spec["replicas"], "{status}");
+        ensure!(status["observedGeneration"] == deployment["metadata"]["generation"], "{status}");
+        // All of them, all of this template, and no older one beside.
+        for count in ["availableReplicas", "updatedReplicas", "replicas"] {
+            ensure!(status[count] == spec["replicas"], "{status}");
+        }
         Ok(())
     })
     .await?;

@@ -3,6 +3,8 @@
 
 #[path = "cluster/admission.rs"]
 mod admission;
+#[path = "cluster/heal.rs"]
+mod heal;
 #[path = "cluster/identity.rs"]
 mod identity;
 #[path = "cluster/injection.rs"]
@@ -99,7 +101,10 @@ fn tests() -> Vec<Test> {
             second::an_added_container_finds_the_sidecar;
         PodbadgeAlone:
             outage::the_webhook_is_away,
-            outage::the_webhook_fails_for_a_second;
+            outage::the_webhook_fails_for_a_second,
+            heal::pods_left_behind_are_reported,
+            heal::pods_left_behind_are_replaced,
+            heal::a_labelled_pod_without_its_token_is_refused;
     ]
 }
 
