@@ -7,6 +7,7 @@
 //! Everything here is a function of its arguments: no I/O, no clock, no randomness. The pod is never written back:
 //! the answer is a list of `add` operations (RFC 6902), so fields that this build has never heard of survive.
 
+pub mod advice;
 pub mod annotation;
 pub mod contract;
 pub mod decision;

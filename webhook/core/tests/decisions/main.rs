@@ -1,6 +1,7 @@
 //! The webhook's decisions, seen from outside: a pod and what is known of its cluster go in, a pod or a text comes out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod advice;
 mod cluster;
 mod generate;
 mod golden;
