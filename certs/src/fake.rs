@@ -23,6 +23,8 @@ pub(crate) const BASE: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
 pub(crate) const NAMESPACE: &str = "podbadge-system";
 pub(crate) const SECRET: &str = "podbadge-webhook-tls";
 pub(crate) const CONFIGURATION: &str = "podbadge-webhook";
+/// Where the validating configuration of the same name is kept.
+pub(crate) const VALIDATING: &str = "validating podbadge-webhook";
 
 pub(crate) fn names() -> Names {
     Names::of_service("podbadge-webhook", NAMESPACE).unwrap()
@@ -71,6 +73,17 @@ impl Cluster {
         })))
     }
 
+    /// Adds the validating configuration of the same name, one entry.
+    pub(crate) fn add_validating(&self) {
+        let mut objects = self.objects();
+        let mut configuration = objects.configurations[CONFIGURATION].clone();
+        configuration["kind"] = "ValidatingWebhookConfiguration".into();
+        configuration["webhooks"] = json!([configuration["webhooks"][1].clone()]);
+        configuration["webhooks"][0]["name"] = "advice.podbadge.io".into();
+        configuration["webhooks"][0]["clientConfig"].as_object_mut().unwrap().remove("caBundle");
+        objects.configurations.insert(VALIDATING.to_owned(), configuration);
+    }
+
     pub(crate) fn client(&self) -> Client {
         let cluster = self.clone();
         let service = tower::service_fn(move |request| {
@@ -109,6 +122,9 @@ impl Cluster {
         let path: Vec<String> = parts.uri.path().split('/').map(str::to_owned).collect();
         let kind = if path.iter().any(|part| part == "secrets") { "secrets" } else { "configurations" };
         let call = format!("{} {kind}", parts.method);
+        let name = path.last().unwrap();
+        let validating = path.iter().any(|part| part == "validatingwebhookconfigurations");
+        let name = if validating { format!("validating {name}") } else { name.clone() };
         if self.objects().hangs {
             std::future::pending::<()>().await;
         }
@@ -125,12 +141,12 @@ impl Cluster {
                 "GET secrets" => objects.secret.clone().map_or_else(not_found, |secret| ok(&secret)),
                 "POST secrets" => objects.create(body()),
                 "PUT secrets" => objects.replace(body()),
-                "GET configurations" => objects.configurations.get(path.last().unwrap()).map_or_else(not_found, ok),
+                "GET configurations" => objects.configurations.get(&name).map_or_else(not_found, ok),
                 "PATCH configurations" => {
                     assert_eq!(parts.headers["content-type"], "application/apply-patch+yaml");
                     let query = parts.uri.query().unwrap();
                     assert!(query.contains("fieldManager=podbadge-webhook") && query.contains("force=true"), "{query}");
-                    objects.apply(path.last().unwrap(), &body())
+                    objects.apply(&name, &body())
                 }
                 _ => panic!("unexpected {} {}", parts.method, parts.uri),
             };
@@ -170,6 +186,7 @@ impl Objects {
     fn apply(&mut self, name: &str, patch: &Value) -> Response<Body> {
         self.version += 1;
         let Some(current) = self.configurations.get_mut(name) else { return not_found() };
+        assert_eq!(current["kind"], patch["kind"]);
         if current["metadata"]["resourceVersion"] != patch["metadata"]["resourceVersion"] {
             return refusal(StatusCode::CONFLICT, "Conflict", "the object has been modified");
         }

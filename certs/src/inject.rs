@@ -3,11 +3,17 @@
 //! Written by server-side apply under our own field manager, that one field of each entry and nothing else, so that
 //! Helm and GitOps tools see no drift in theirs; and only where it differs.
 
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use std::fmt;
+
+use k8s_openapi::{
+    ByteString,
+    api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+};
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams},
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
 };
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::{bundle::Bundle, kubernetes::Refusal, material::Certificate, store::FIELD_MANAGER};
@@ -15,19 +21,42 @@ use crate::{bundle::Bundle, kubernetes::Refusal, material::Certificate, store::F
 /// Keeps `caBundle` of some webhook configurations.
 #[derive(Clone)]
 pub struct Injector {
-    api: Api<MutatingWebhookConfiguration>,
-    names: Vec<String>,
+    client: Client,
+    configurations: Vec<Configuration>,
+}
+
+/// A webhook configuration of ours, by its kind and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Configuration {
+    /// A MutatingWebhookConfiguration.
+    Mutating(String),
+    /// A ValidatingWebhookConfiguration, which only gives advice: the webhook works without it.
+    Validating(String),
 }
 
 /// What stands in the configurations, as read at one moment.
 #[derive(Debug)]
-pub struct Live(Vec<Configuration>);
+pub struct Live(Vec<Reading>);
 
 #[derive(Debug)]
-struct Configuration {
-    name: String,
+struct Reading {
+    configuration: Configuration,
     version: Option<String>,
     entries: Vec<Entry>,
+}
+
+/// The part of an entry that is read; both kinds have it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Webhook {
+    name: String,
+    client_config: ClientConfig,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClientConfig {
+    ca_bundle: Option<ByteString>,
 }
 
 #[derive(Debug)]
@@ -40,26 +69,26 @@ struct Entry {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Reading failed.
-    #[error("cannot read MutatingWebhookConfiguration {name}: {reason}")]
+    #[error("cannot read {configuration}: {reason}")]
     Read {
-        /// The configuration's name.
-        name: String,
+        /// The configuration.
+        configuration: Configuration,
         /// What the API server said.
         reason: String,
     },
     /// Writing failed.
-    #[error("cannot write caBundle of MutatingWebhookConfiguration {name}: {reason}")]
+    #[error("cannot write caBundle of {configuration}: {reason}")]
     Write {
-        /// The configuration's name.
-        name: String,
+        /// The configuration.
+        configuration: Configuration,
         /// What the API server said.
         reason: String,
     },
     /// It changed since it was read: read again.
-    #[error("MutatingWebhookConfiguration {name} was written by somebody else at the same time")]
+    #[error("{configuration} was written by somebody else at the same time")]
     Conflict {
-        /// The configuration's name.
-        name: String,
+        /// The configuration.
+        configuration: Configuration,
     },
 }
 
@@ -79,31 +108,33 @@ impl Live {
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.0.iter().flat_map(|configuration| &configuration.entries)
+        self.0.iter().flat_map(|reading| &reading.entries)
     }
 }
 
 // === impl Injector ===
 
 impl Injector {
-    /// For the configurations of these names.
+    /// For these configurations.
     #[must_use]
-    pub fn new(client: Client, names: Vec<String>) -> Self {
-        Self { api: Api::all(client), names }
+    pub fn new(client: Client, configurations: Vec<Configuration>) -> Self {
+        Self { client, configurations }
     }
 
     /// Reads the configurations. To be done before the Secret is read: see [`Injector::apply`].
     ///
     /// # Errors
-    /// [`Error::Read`]; a missing configuration is one, since without it nobody calls us.
+    /// [`Error::Read`]; a missing configuration is one, since without it nobody calls us. Nobody needs to call for
+    /// advice, so a validating one may be missing.
     pub async fn read(&self) -> Result<Live, Error> {
-        let mut live = Vec::with_capacity(self.names.len());
-        for name in &self.names {
-            let read = self.api.get(name).await.map_err(|error| {
-                let reason = Refusal::from(error).to_string();
-                Error::Read { name: name.clone(), reason }
-            })?;
-            live.push(Configuration::of(name.clone(), read));
+        let mut live = Vec::with_capacity(self.configurations.len());
+        for configuration in &self.configurations {
+            let refused = |reason: String| Error::Read { configuration: configuration.clone(), reason };
+            match self.api(configuration).get(configuration.name()).await.map_err(Refusal::from) {
+                Ok(read) => live.push(Reading::of(configuration.clone(), read).map_err(refused)?),
+                Err(Refusal::NotFound) if matches!(configuration, Configuration::Validating(_)) => {}
+                Err(refusal) => return Err(refused(refusal.to_string())),
+            }
         }
         Ok(Live(live))
     }
@@ -117,44 +148,78 @@ impl Injector {
     /// [`Error::Conflict`] if a configuration changed since it was read, else [`Error::Write`].
     pub async fn apply(&self, live: &Live, bundle: &Bundle) -> Result<bool, Error> {
         let mut written = false;
-        for configuration in &live.0 {
-            let Configuration { name, entries, .. } = configuration;
+        for reading in &live.0 {
+            let Reading { configuration, entries, .. } = reading;
             if entries.iter().all(|entry| entry.bundle == *bundle) {
                 continue;
             }
             let params = PatchParams::apply(FIELD_MANAGER).force();
-            let patch = Patch::Apply(configuration.with(bundle));
-            match self.api.patch(name, &params, &patch).await.map_err(Refusal::from) {
+            let patch = Patch::Apply(reading.with(bundle));
+            let patched = self.api(configuration).patch(configuration.name(), &params, &patch).await;
+            match patched.map_err(Refusal::from) {
                 Ok(_) => written = true,
-                Err(Refusal::Conflict) => return Err(Error::Conflict { name: name.clone() }),
-                Err(refusal) => return Err(Error::Write { name: name.clone(), reason: refusal.to_string() }),
+                Err(Refusal::Conflict) => return Err(Error::Conflict { configuration: configuration.clone() }),
+                Err(refusal) => {
+                    return Err(Error::Write { configuration: configuration.clone(), reason: refusal.to_string() });
+                }
             }
         }
         Ok(written)
+    }
+
+    fn api(&self, configuration: &Configuration) -> Api<DynamicObject> {
+        Api::all_with(self.client.clone(), &configuration.resource())
     }
 }
 
 // === impl Configuration ===
 
 impl Configuration {
-    fn of(name: String, read: MutatingWebhookConfiguration) -> Self {
-        let entries = read.webhooks.unwrap_or_default().into_iter().map(|webhook| {
+    fn name(&self) -> &str {
+        let (Self::Mutating(name) | Self::Validating(name)) = self;
+        name
+    }
+
+    fn resource(&self) -> ApiResource {
+        match self {
+            Self::Mutating(_) => ApiResource::erase::<MutatingWebhookConfiguration>(&()),
+            Self::Validating(_) => ApiResource::erase::<ValidatingWebhookConfiguration>(&()),
+        }
+    }
+}
+
+impl fmt::Display for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.resource().kind, self.name())
+    }
+}
+
+// === impl Reading ===
+
+impl Reading {
+    fn of(configuration: Configuration, mut read: DynamicObject) -> Result<Self, String> {
+        let webhooks = read.data.get_mut("webhooks").map(serde_json::Value::take);
+        let webhooks = webhooks.map_or(Ok(None), serde_json::from_value::<Option<Vec<Webhook>>>);
+        // Serde quotes what it could not read.
+        let webhooks = webhooks.map_err(|_| Refusal::unreadable().to_string())?.unwrap_or_default();
+        let entries = webhooks.into_iter().map(|webhook| {
             let bundle = webhook.client_config.ca_bundle.unwrap_or_default();
             // What cannot be read trusts nobody, and is replaced.
             Entry { name: webhook.name, bundle: Bundle::from_pem(&bundle.0).unwrap_or_default() }
         });
-        Self { name, version: read.metadata.resource_version, entries: entries.collect() }
+        Ok(Self { configuration, version: read.metadata.resource_version, entries: entries.collect() })
     }
 
     fn with(&self, bundle: &Bundle) -> serde_json::Value {
-        let Self { name, version, entries } = self;
-        let bundle = k8s_openapi::ByteString(bundle.to_pem().into_bytes());
+        let Self { configuration, version, entries } = self;
+        let ApiResource { api_version, kind, .. } = configuration.resource();
+        let bundle = ByteString(bundle.to_pem().into_bytes());
         let entries: Vec<_> =
             entries.iter().map(|entry| json!({"name": entry.name, "clientConfig": {"caBundle": bundle}})).collect();
         json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "MutatingWebhookConfiguration",
-            "metadata": {"name": name, "resourceVersion": version},
+            "apiVersion": api_version,
+            "kind": kind,
+            "metadata": {"name": configuration.name(), "resourceVersion": version},
             "webhooks": entries,
         })
     }

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use crate::{
     bundle::Bundle,
     event::{Event, Step, Trouble},
-    inject::{self, Injector, Live},
+    inject::{self, Configuration, Injector, Live},
     issue,
     material::{Certificate, Names},
     plan::{self, Action, Publish, Served},
@@ -30,7 +30,7 @@ pub struct SelfManaged {
     /// The Secret that replicas share: get, update, create.
     pub secret: String,
     /// The webhook configurations whose `caBundle` is ours: get, patch.
-    pub configurations: Vec<String>,
+    pub configurations: Vec<Configuration>,
     /// The names of the webhook's Service.
     pub names: Names,
     /// Lifetimes and intervals.

@@ -3,7 +3,7 @@
 use crate::{
     lookup::{Lookup, Question, Unavailable},
     metrics::Outcome as Metric,
-    review::{self, Audit, NoReview, Request, Review},
+    review::{self, Audit, NoReview, OfPod, Request, Review},
 };
 use podbadge_webhook_core::{
     decision::{self, Known, OptIn, Outcome, Reason, Screen},
@@ -16,8 +16,8 @@ use std::{sync::Arc, time::Duration};
 /// Decides reviews.
 #[derive(Debug)]
 pub struct Admission<L> {
-    settings: Arc<Settings>,
-    lookup: L,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) lookup: L,
 }
 
 /// The answer to a review, and what to tell the operator of it.
@@ -60,13 +60,13 @@ impl<L: Lookup> Admission<L> {
     /// The body is no review, or the service account cannot be looked up.
     pub async fn answer(&self, body: &[u8], deadline: Duration) -> Result<Answer, Error> {
         match review::read(body)? {
-            Review::Pod(request) => self.pod(&request, deadline).await,
-            Review::Ephemeral(request) => self.ephemeral(&request, deadline).await,
+            Review::Object(OfPod::Creation, request) => self.pod(&request, deadline).await,
+            Review::Object(OfPod::Ephemeral, request) => self.ephemeral(&request, deadline).await,
             Review::Other { uid, what } => {
                 let text = format!("podbadge-webhook was asked about {what}; check the rules of its configuration");
                 Ok(Answer::skipped(uid.as_str(), Reason::NotAPod, &[Warning::new(text)]))
             }
-            Review::BadPod { uid, error } => Ok(Answer::denied(uid.as_str(), "bad_pod", error, &[])),
+            Review::BadObject { uid, error } => Ok(Answer::denied(uid.as_str(), "bad_pod", error, &[])),
         }
     }
 

@@ -47,6 +47,10 @@ pub struct Args {
     #[arg(long, env = "PODBADGE_WEBHOOK_CONFIGURATION", value_name = "NAME", default_value = "podbadge-webhook")]
     pub(crate) webhook_configuration: String,
 
+    /// ValidatingWebhookConfiguration whose caBundle is kept as well, for --tls=self-managed; none if unset
+    #[arg(long, env = "PODBADGE_VALIDATING_WEBHOOK_CONFIGURATION", value_name = "NAME")]
+    pub(crate) validating_webhook_configuration: Option<String>,
+
     /// Service by which the API server reaches this webhook, for --tls=self-managed
     #[arg(long, env = "PODBADGE_SERVICE", value_name = "NAME", default_value = "podbadge-webhook")]
     pub(crate) service: String,

@@ -53,6 +53,8 @@ pub enum Source {
         secret: String,
         /// The MutatingWebhookConfiguration that trusts it.
         webhook_configuration: String,
+        /// The ValidatingWebhookConfiguration that does, if there is one.
+        validating_webhook_configuration: Option<String>,
     },
 }
 
@@ -85,6 +87,10 @@ impl TryFrom<Args> for Config {
             (Tls::SelfManaged, _) => Source::SelfManaged {
                 secret: name("--tls-secret", args.tls_secret)?,
                 webhook_configuration: name("--webhook-configuration", args.webhook_configuration)?,
+                validating_webhook_configuration: args
+                    .validating_webhook_configuration
+                    .map(|value| name("--validating-webhook-configuration", value))
+                    .transpose()?,
             },
         };
         let certificate = Certificate {

@@ -1,7 +1,7 @@
-//! The door of the API server: one path, three outcomes, and what each is in HTTP.
+//! The door of the API server: two paths, three outcomes, and what each is in HTTP.
 
 use crate::{
-    admit::{Admission, Error},
+    admit::{Admission, Answer, Error},
     lookup::Lookup,
     metrics::{Admissions, Outcome},
 };
@@ -21,6 +21,9 @@ use std::{
 
 /// The path that Azure Workload Identity serves, too.
 pub const PATH: &str = "/mutate-v1-pod";
+
+/// The path that gives advice on service accounts and workloads.
+pub const ADVICE_PATH: &str = "/validate-v1";
 
 /// The largest body. etcd takes objects of 1.5 MiB, a review holds two and their JSON is longer; near 3 MB were seen.
 const LARGEST: usize = 8 << 20;
@@ -50,31 +53,21 @@ struct Door<L> {
 /// The webhook's routes.
 pub fn router<L: Lookup>(admission: Admission<L>, metrics: Admissions) -> Router {
     let door = Arc::new(Door { admission, metrics });
-    Router::new().route(PATH, post(mutate::<L>)).with_state(door)
+    Router::new().route(PATH, post(mutate::<L>)).route(ADVICE_PATH, post(advise::<L>)).with_state(door)
 }
 
 async fn mutate<L: Lookup>(State(door): State<Arc<Door<L>>>, RawQuery(query): RawQuery, body: Body) -> Response {
     let started = Instant::now();
     let timeout = timeout(query.as_deref().unwrap_or_default());
-    let late = |_| Err((StatusCode::REQUEST_TIMEOUT, format!("the body did not end within {} s", timeout.as_secs())));
-    let body = match tokio::time::timeout(timeout, whole(body)).await.unwrap_or_else(late) {
+    let body = match received(body, timeout).await {
         Ok(body) => body,
-        Err((status, text)) => {
-            tracing::warn!(%status, error = text, "Refused");
+        Err(refusal) => {
             door.metrics.count(Outcome::Refuse, "bad_body", started.elapsed());
-            return refusal(status, text);
+            return refusal;
         }
     };
-    let deadline = LONGEST_LOOKUP.min(timeout / 4);
-    let (outcome, reason, response) = match door.admission.answer(&body, deadline).await {
-        Ok(answer) => {
-            match answer.denial {
-                Some(denial) => tracing::info!(reason = answer.reason, denial, "Denied"),
-                None => tracing::debug!(reason = answer.reason, "Allowed"),
-            }
-            let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-            (answer.outcome, answer.reason, (headers, answer.body).into_response())
-        }
+    let (outcome, reason, response) = match door.admission.answer(&body, patience(timeout)).await {
+        Ok(answer) => (answer.outcome, answer.reason, answered(answer)),
         Err(Error::NoReview(error)) => {
             tracing::warn!(%error, "Refused");
             (Outcome::Refuse, "no_review", refusal(StatusCode::BAD_REQUEST, error.to_string()))
@@ -87,6 +80,48 @@ async fn mutate<L: Lookup>(State(door): State<Arc<Door<L>>>, RawQuery(query): Ra
     };
     door.metrics.count(outcome, reason, started.elapsed());
     response
+}
+
+async fn advise<L: Lookup>(State(door): State<Arc<Door<L>>>, RawQuery(query): RawQuery, body: Body) -> Response {
+    let timeout = timeout(query.as_deref().unwrap_or_default());
+    let body = match received(body, timeout).await {
+        Ok(body) => body,
+        Err(refusal) => {
+            door.metrics.count_advice(Outcome::Refuse, "bad_body");
+            return refusal;
+        }
+    };
+    let (outcome, reason, response) = match door.admission.advise(&body, patience(timeout)).await {
+        Ok(answer) => (answer.outcome, answer.reason, answered(answer)),
+        Err(error) => {
+            tracing::warn!(%error, "Refused");
+            (Outcome::Refuse, "no_review", refusal(StatusCode::BAD_REQUEST, error.to_string()))
+        }
+    };
+    door.metrics.count_advice(outcome, reason);
+    response
+}
+
+/// The whole body, or the refusal of one that is too large or does not end.
+async fn received(body: Body, timeout: Duration) -> Result<Bytes, Response> {
+    let late = |_| Err((StatusCode::REQUEST_TIMEOUT, format!("the body did not end within {} s", timeout.as_secs())));
+    tokio::time::timeout(timeout, whole(body)).await.unwrap_or_else(late).map_err(|(status, text)| {
+        tracing::warn!(%status, error = text, "Refused");
+        refusal(status, text)
+    })
+}
+
+/// How long a look-up may take.
+fn patience(timeout: Duration) -> Duration {
+    LONGEST_LOOKUP.min(timeout / 4)
+}
+
+fn answered(answer: Answer) -> Response {
+    match answer.denial {
+        Some(denial) => tracing::info!(reason = answer.reason, denial, "Denied"),
+        None => tracing::debug!(reason = answer.reason, "Allowed"),
+    }
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], answer.body).into_response()
 }
 
 /// Reads the body, unless it is too large. It is for the caller to end the wait for a sender that stalls: HTTP has no

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod admit;
+pub mod advise;
 pub mod app;
 pub mod args;
 mod capabilities;

@@ -1,5 +1,6 @@
 //! What the webhook counts: every label comes from a closed set.
 
+use crate::advise;
 use podbadge_certs::event::Event;
 use podbadge_runtime::metrics::Registry;
 use podbadge_webhook_core::{decision::Reason, denial::Denial};
@@ -47,11 +48,12 @@ struct LookupLabels {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Label(&'static str);
 
-/// Admissions by outcome and reason, and how long they took.
+/// Admissions by outcome and reason, and how long they took; beside them the advice on other objects.
 #[derive(Clone, Debug)]
 pub struct Admissions {
     total: Family<AdmissionLabels, Counter>,
     seconds: Histogram,
+    advice: Family<AdmissionLabels, Counter>,
     /// The sample of nearly every request, found without a search.
     injected: Counter,
 }
@@ -93,9 +95,14 @@ impl Admissions {
         let injected = AdmissionLabels { outcome: Outcome::Allow, reason: Label(Reason::Injected.as_str()) };
         let injected = total.get_or_create(&injected).clone();
         let seconds = Histogram::new([0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0]);
+        let advice = Family::<AdmissionLabels, Counter>::default();
+        for (outcome, reason) in advise::Reason::ALL.map(|reason| (reason.outcome(), Label(reason.as_str()))) {
+            let _ = advice.get_or_create(&AdmissionLabels { outcome, reason });
+        }
+        registry.register("advice", "Reviews of service accounts and workloads by outcome and reason", advice.clone());
         registry.register("admissions", "Admission reviews by outcome and reason", total.clone());
         registry.register("admission_seconds", "Time from a whole request to its answer", seconds.clone());
-        Self { total, seconds, injected }
+        Self { total, seconds, advice, injected }
     }
 
     /// Counts one review.
@@ -106,6 +113,11 @@ impl Admissions {
             self.total.get_or_create(&AdmissionLabels { outcome, reason: Label(reason) }).inc();
         }
         self.seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts one review of a service account or a workload.
+    pub fn count_advice(&self, outcome: Outcome, reason: &'static str) {
+        self.advice.get_or_create(&AdmissionLabels { outcome, reason: Label(reason) }).inc();
     }
 }
 

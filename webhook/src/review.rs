@@ -6,10 +6,12 @@ mod reply;
 pub use reply::{Audit, denied, patched};
 
 use podbadge_webhook_core::{
+    advice::{self, Kind},
     pod::{Pod, Text},
     value::{cut, excerpt},
 };
 use serde::{Deserialize, de::IgnoredAny};
+use std::fmt;
 
 /// The one version that every supported API server speaks.
 const API_VERSION: &str = "admission.k8s.io/v1";
@@ -58,14 +60,31 @@ struct Resource<'a> {
     resource: Text<'a>,
 }
 
+/// An object that is reviewed, and what may happen to it.
+pub trait Reviewed<'a>: Deserialize<'a> + Default {
+    /// What a review is about.
+    type Subject: fmt::Debug;
+    /// What such an object is called.
+    const NOUN: &'static str;
+
+    /// What an operation on a resource, or a part of it, is about; `None` where this object is not reviewed for it.
+    fn subject(group: &str, resource: &str, sub_resource: &str, operation: &str) -> Option<Self::Subject>;
+}
+
+/// What happens to a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfPod {
+    /// It is to be created.
+    Creation,
+    /// It runs, and is to get a container of `kubectl debug`.
+    Ephemeral,
+}
+
 /// What a review turns out to be.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it lives for one call, and nearly always holds a pod")]
-pub enum Review<'a> {
-    /// A pod is to be created.
-    Pod(Request<'a>),
-    /// A running pod is to get a container of `kubectl debug`.
-    Ephemeral(Request<'a>),
+pub enum Review<'a, O: Reviewed<'a> = Pod<'a>> {
+    /// It is about such an object.
+    Object(O::Subject, Request<'a, O>),
     /// Something else happens; it is none of our business.
     Other {
         /// The review's uid.
@@ -73,22 +92,13 @@ pub enum Review<'a> {
         /// What happens to what, for a warning.
         what: String,
     },
-    /// A pod with a field of the wrong type.
-    BadPod {
+    /// It is about such an object, which has a field of the wrong type.
+    BadObject {
         /// The review's uid.
         uid: Text<'a>,
         /// The field and what is wrong with it.
         error: String,
     },
-}
-
-/// What a request is about.
-#[derive(Debug, PartialEq, Eq)]
-enum Subject {
-    Pod,
-    Ephemeral,
-    /// Told for a warning.
-    Other(String),
 }
 
 /// Why a text is no review. Such a request does not come from an API server.
@@ -113,48 +123,57 @@ pub enum NoReview {
     NoRequest,
 }
 
-/// Reads the body of a request in one pass; only where that fails, a second one finds out what is wrong.
+/// Reads the review of a pod, see [`read_as`].
 ///
 /// # Errors
 ///
 /// The body is no review at all.
 pub fn read(body: &[u8]) -> Result<Review<'_>, NoReview> {
-    match serde_json::from_slice::<Envelope<'_, Pod<'_>>>(body) {
+    read_as(body)
+}
+
+/// Reads the body of a request in one pass; only where that fails, a second one finds out what is wrong.
+///
+/// # Errors
+///
+/// The body is no review at all.
+pub fn read_as<'a, O: Reviewed<'a>>(body: &'a [u8]) -> Result<Review<'a, O>, NoReview> {
+    match serde_json::from_slice::<Envelope<'_, O>>(body) {
         Ok(envelope) => {
             let mut request = envelope.request()?;
-            Ok(match request.subject() {
-                Subject::Other(what) => Review::Other { uid: request.uid, what },
-                subject => {
-                    // A review without its object does not happen; reading it as an empty pod leaves it alone.
+            Ok(match request.subject::<O>() {
+                Some(subject) => {
+                    // A review without its object does not happen; reading it as an empty one leaves it alone.
                     request.object.get_or_insert_default();
-                    if subject == Subject::Pod { Review::Pod(request) } else { Review::Ephemeral(request) }
+                    Review::Object(subject, request)
                 }
+                None => Review::Other { what: request.described(), uid: request.uid },
             })
         }
         Err(error) => explain(body, &error),
     }
 }
 
-fn explain<'a>(body: &'a [u8], error: &serde_json::Error) -> Result<Review<'a>, NoReview> {
+fn explain<'a, O: Reviewed<'a>>(body: &'a [u8], error: &serde_json::Error) -> Result<Review<'a, O>, NoReview> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(NoReview::Empty);
     }
     let request = serde_json::from_slice::<Envelope<'_, IgnoredAny>>(body)
         .map_err(|_| NoReview::Malformed(described(error)))?
         .request()?;
-    if let Subject::Other(what) = request.subject() {
-        return Ok(Review::Other { uid: request.uid, what });
+    if request.subject::<O>().is_none() {
+        return Ok(Review::Other { what: request.described(), uid: request.uid });
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let error = match serde_path_to_error::deserialize::<_, Envelope<'_, Pod<'_>>>(&mut reader) {
+    let error = match serde_path_to_error::deserialize::<_, Envelope<'_, O>>(&mut reader) {
         Err(named) => {
             let path = named.path().to_string();
             let field = path.strip_prefix("request.object.").unwrap_or(&path);
-            format!("pod field {}: {}", cut(field, LONGEST_FIELD), described(named.inner()))
+            format!("{} field {}: {}", O::NOUN, cut(field, LONGEST_FIELD), described(named.inner()))
         }
         Ok(_) => described(error),
     };
-    Ok(Review::BadPod { uid: request.uid, error })
+    Ok(Review::BadObject { uid: request.uid, error })
 }
 
 /// The error without the value that caused it, which may be a password in the wrong place, or megabytes.
@@ -183,19 +202,49 @@ impl<'a, O> Envelope<'a, O> {
 // === impl Request ===
 
 impl<O> Request<'_, O> {
-    /// What is reviewed.
-    fn subject(&self) -> Subject {
-        let Resource { group, resource } = &self.resource;
-        let sub_resource = self.sub_resource.as_ref().map(Text::as_str).unwrap_or_default();
-        let (group, resource, operation) = (group.as_str(), resource.as_str(), self.operation.as_str());
-        match (group, resource, sub_resource, operation) {
-            ("", "pods", "", "CREATE") => return Subject::Pod,
-            ("", "pods", "ephemeralcontainers", "UPDATE") => return Subject::Ephemeral,
-            _ => {}
-        }
+    /// What happens to what, as `S` is reviewed for it.
+    fn subject<'s, S: Reviewed<'s>>(&self) -> Option<S::Subject> {
+        let (group, resource, sub_resource, operation) = self.parts();
+        S::subject(group, resource, sub_resource, operation)
+    }
+
+    /// What happens to what, for people.
+    fn described(&self) -> String {
+        let (group, resource, sub_resource, operation) = self.parts();
         let dot = if group.is_empty() { "" } else { "." };
         let slash = if sub_resource.is_empty() { "" } else { "/" };
-        Subject::Other(format!("{operation} of {resource}{dot}{group}{slash}{sub_resource}"))
+        format!("{operation} of {resource}{dot}{group}{slash}{sub_resource}")
+    }
+
+    fn parts(&self) -> (&str, &str, &str, &str) {
+        let Resource { group, resource } = &self.resource;
+        let sub_resource = self.sub_resource.as_ref().map(Text::as_str).unwrap_or_default();
+        (group.as_str(), resource.as_str(), sub_resource, self.operation.as_str())
+    }
+}
+
+// === impl Reviewed ===
+
+impl<'a> Reviewed<'a> for Pod<'a> {
+    type Subject = OfPod;
+    const NOUN: &'static str = "pod";
+
+    fn subject(group: &str, resource: &str, sub_resource: &str, operation: &str) -> Option<OfPod> {
+        match (group, resource, sub_resource, operation) {
+            ("", "pods", "", "CREATE") => Some(OfPod::Creation),
+            ("", "pods", "ephemeralcontainers", "UPDATE") => Some(OfPod::Ephemeral),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Reviewed<'a> for advice::Object<'a> {
+    type Subject = Kind;
+    const NOUN: &'static str = "object";
+
+    fn subject(group: &str, resource: &str, sub_resource: &str, operation: &str) -> Option<Kind> {
+        let meant = sub_resource.is_empty() && matches!(operation, "CREATE" | "UPDATE");
+        Kind::of(group, resource).filter(|_| meant)
     }
 }
 

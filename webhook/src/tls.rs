@@ -8,6 +8,7 @@ use kube::Client;
 use podbadge_certs::{
     event::Event,
     files,
+    inject::Configuration,
     material::Names,
     policy::Policy,
     resolver::{self, Serving},
@@ -79,13 +80,17 @@ impl Source {
             config::Source::Files(directory) => {
                 match files::watch(directory, names, FILES, serving, podbadge_certs::now, on).await {}
             }
-            config::Source::SelfManaged { secret, webhook_configuration } => {
+            config::Source::SelfManaged { secret, webhook_configuration, validating_webhook_configuration } => {
+                let validating = validating_webhook_configuration.map(Configuration::Validating);
                 let care = SelfManaged {
                     client,
                     namespace: config.namespace,
                     secret,
                     names,
-                    configurations: vec![webhook_configuration],
+                    configurations: [Configuration::Mutating(webhook_configuration)]
+                        .into_iter()
+                        .chain(validating)
+                        .collect(),
                     policy: Policy::default(),
                 };
                 match care.run(serving, podbadge_certs::now, on).await {}

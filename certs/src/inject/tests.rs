@@ -2,13 +2,13 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    fake::{BASE, CONFIGURATION, Cluster},
+    fake::{BASE, CONFIGURATION, Cluster, VALIDATING},
     issue,
     policy::Policy,
 };
 
 fn injector(cluster: &Cluster) -> Injector {
-    Injector::new(cluster.client(), vec![CONFIGURATION.to_owned()])
+    Injector::new(cluster.client(), vec![Configuration::Mutating(CONFIGURATION.to_owned())])
 }
 
 fn bundle() -> Bundle {
@@ -78,7 +78,8 @@ async fn an_older_reading_cannot_overwrite_a_newer_bundle() {
 #[tokio::test]
 async fn refusals_name_the_configuration_and_the_reason() {
     let cluster = Cluster::new();
-    let missing = Injector::new(cluster.client(), vec!["absent".to_owned()]).read().await.unwrap_err();
+    let missing =
+        Injector::new(cluster.client(), vec![Configuration::Mutating("absent".to_owned())]).read().await.unwrap_err();
     assert_eq!(missing.to_string(), "cannot read MutatingWebhookConfiguration absent: not found");
     let injector = injector(&cluster);
     let live = injector.read().await.unwrap();
@@ -86,4 +87,26 @@ async fn refusals_name_the_configuration_and_the_reason() {
     let text = "cannot write caBundle of MutatingWebhookConfiguration podbadge-webhook: \
                 configurations is forbidden: no permission";
     assert_eq!(injector.apply(&live, &bundle()).await.unwrap_err().to_string(), text);
+}
+
+#[tokio::test]
+async fn a_validating_configuration_is_kept_as_well_where_there_is_one() {
+    let cluster = Cluster::new();
+    let names = [Configuration::Mutating, Configuration::Validating].map(|kind| kind(CONFIGURATION.to_owned()));
+    let (injector, bundle) = (Injector::new(cluster.client(), names.into()), bundle());
+    injector.apply(&injector.read().await.unwrap(), &bundle).await.unwrap();
+    assert_eq!(cluster.objects().writes, ["PATCH configurations"], "without advice the webhook works");
+
+    cluster.add_validating();
+    let live = injector.read().await.unwrap();
+    assert!(!live.trusts(bundle.signing().unwrap()));
+    assert!(injector.apply(&live, &bundle).await.unwrap());
+    let written = injector.read().await.unwrap();
+    assert!(written.trusts(bundle.signing().unwrap()));
+    let client_config = |key| cluster.objects().configurations[key]["webhooks"][0]["clientConfig"].clone();
+    assert_eq!(client_config(VALIDATING), client_config(CONFIGURATION));
+
+    cluster.objects().forbidden = ["GET configurations"].into();
+    let error = injector.read().await.unwrap_err().to_string();
+    assert!(error.starts_with("cannot read MutatingWebhookConfiguration podbadge-webhook: "), "{error}");
 }

@@ -45,7 +45,7 @@ fn start(cluster: &Cluster, policy: Policy, begin: Instant) -> Replica {
         client: cluster.client(),
         namespace: NAMESPACE.to_owned(),
         secret: SECRET.to_owned(),
-        configurations: vec![CONFIGURATION.to_owned()],
+        configurations: vec![Configuration::Mutating(CONFIGURATION.to_owned())],
         names: names(),
         policy,
     };

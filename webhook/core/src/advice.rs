@@ -83,14 +83,12 @@ pub struct Context<'a> {
     pub known: Option<Known<'a>>,
     /// The operator's settings.
     pub settings: &'a Settings,
-    /// The operator's suffix of [`crate::contract::USE_TOKEN_ENDPOINT`], where there is a custom token endpoint.
-    pub suffix: Option<&'a str>,
 }
 
 /// Reviews an object: what cannot have been meant comes first.
 pub fn review(object: &Object<'_>, context: Context<'_>) -> Vec<Warning> {
     let mut warnings = match context.kind {
-        Kind::ServiceAccount => service_account::review(&object.metadata, context.settings, context.suffix),
+        Kind::ServiceAccount => service_account::review(&object.metadata, context.settings),
         Kind::Workload(kind) => workload::review(object, kind, context),
     };
     let mut told = HashSet::new();

@@ -46,6 +46,7 @@ fn every_wrong_value_is_named() {
         ("--tls-secret", "Secret", "must be a Kubernetes name"),
         ("--service", "-a", "must be a Kubernetes name"),
         ("--webhook-configuration", "a/b", "must be a Kubernetes name"),
+        ("--validating-webhook-configuration", "", "must be a Kubernetes name"),
         ("--namespace", "", "must be a Kubernetes name"),
         ("--pod-name", "A", "must be a Kubernetes name"),
         ("--heal", "perhaps", "possible values: off, report, evict"),

@@ -1,14 +1,12 @@
+mod advice;
+
 use super::*;
 use crate::lookup::{Facts, Index, Question, Unavailable};
 use axum::body::Body;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Request, Response};
 use podbadge_runtime::metrics::{Metrics, Registry};
-use podbadge_webhook_core::{
-    contract,
-    identity::ServiceAccount,
-    settings::{Annotated, Settings},
-};
+use podbadge_webhook_core::{contract, identity::ServiceAccount, settings::Settings};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -51,10 +49,18 @@ fn review(object: &Value) -> Vec<u8> {
 
 /// Sends one request to a fresh webhook; returns status, headers, body and the metrics afterwards.
 async fn ask(lookup: impl Lookup, uri: &str, body: impl Into<Body>) -> (http::response::Parts, Vec<u8>, String) {
+    ask_with(Settings::default(), lookup, uri, body).await
+}
+
+async fn ask_with(
+    settings: Settings,
+    lookup: impl Lookup,
+    uri: &str,
+    body: impl Into<Body>,
+) -> (http::response::Parts, Vec<u8>, String) {
     let mut registry = Registry::default();
     let metrics = Admissions::register(&mut registry);
-    let settings = Arc::new(Settings { annotated: Annotated::Enabled, ..Settings::default() });
-    let router = router(Admission::new(settings, lookup), metrics);
+    let router = router(Admission::new(Arc::new(settings), lookup), metrics);
     let request = Request::post(uri).body(body.into()).unwrap();
     let response: Response<Body> = router.oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();

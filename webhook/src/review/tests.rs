@@ -21,7 +21,7 @@ fn pods() -> Value {
 #[test]
 fn a_pod_is_read() {
     let body = review(&pods(), "CREATE", &json!({ "spec": { "serviceAccountName": "a\"b", "containers": null } }));
-    let Review::Pod(request) = read(&body).unwrap() else { panic!("not a pod") };
+    let Review::Object(OfPod::Creation, request) = read(&body).unwrap() else { panic!("not a pod") };
     assert_eq!(request.uid.as_str(), "u-1");
     assert_eq!(request.namespace.unwrap().as_str(), "shop");
     assert_eq!(request.object.unwrap().spec.service_account(), "a\"b");
@@ -40,7 +40,7 @@ fn a_container_of_kubectl_debug_is_read_with_the_pod_before() {
         },
     });
     let body = body.to_string();
-    let Review::Ephemeral(request) = read(body.as_bytes()).unwrap() else { panic!("something else") };
+    let Review::Object(OfPod::Ephemeral, request) = read(body.as_bytes()).unwrap() else { panic!("something else") };
     let names = |pod: Pod<'_>| pod.spec.ephemeral_containers.unwrap_or_default().len();
     assert_eq!((request.object.map(names), request.old_object.map(names)), (Some(1), Some(0)));
 }
@@ -60,6 +60,34 @@ fn other_things_are_named() {
 }
 
 #[test]
+fn what_is_advised_on_is_read_on_creation_and_change() {
+    let object = json!({ "metadata": { "annotations": { "podbadge.io/sidecar": "none", "other": "x" } } });
+    for (group, resource, operation, meant) in [
+        ("", "serviceaccounts", "CREATE", true),
+        ("apps", "deployments", "UPDATE", true),
+        ("batch", "cronjobs", "UPDATE", true),
+        ("batch", "cronjobs", "DELETE", false),
+        ("", "pods", "CREATE", false),
+        ("example.com", "deployments", "CREATE", false),
+    ] {
+        let body = review(&json!({ "group": group, "version": "v1", "resource": resource }), operation, &object);
+        match read_as::<advice::Object<'_>>(&body).unwrap() {
+            Review::Object(_, request) => {
+                assert!(meant, "{operation} of {resource}");
+                let object = request.object.unwrap();
+                assert_eq!(object.metadata.annotations.iter().collect::<Vec<_>>(), [("podbadge.io/sidecar", "none")]);
+            }
+            Review::Other { what, .. } => assert!(!meant && what.starts_with(operation), "{what}"),
+            Review::BadObject { error, .. } => panic!("{error}"),
+        }
+    }
+    let odd = json!({ "spec": { "template": { "spec": { "containers": {} } } } });
+    let body = review(&json!({ "group": "apps", "version": "v1", "resource": "deployments" }), "CREATE", &odd);
+    let Review::BadObject { error, .. } = read_as::<advice::Object<'_>>(&body).unwrap() else { panic!("was read") };
+    assert!(error.starts_with("object field spec.template.spec.containers: invalid type: map, expected"), "{error}");
+}
+
+#[test]
 fn a_wrong_type_is_named_by_its_field() {
     for (object, expected) in [
         (json!({ "spec": { "containers": {} } }), "pod field spec.containers: invalid type: map, expected a sequence"),
@@ -74,7 +102,7 @@ fn a_wrong_type_is_named_by_its_field() {
         (json!("pod"), "pod field request.object: invalid type: string, expected an object"),
     ] {
         let body = review(&pods(), "CREATE", &object);
-        let Review::BadPod { uid, error } = read(&body).unwrap() else { panic!("{object} was read") };
+        let Review::BadObject { uid, error } = read(&body).unwrap() else { panic!("{object} was read") };
         assert_eq!(uid.as_str(), "u-1");
         assert!(error.starts_with(expected), "{error}");
     }
@@ -90,7 +118,7 @@ fn no_value_is_repeated_and_no_text_is_long() {
         json!({ "metadata": { "labels": { key: 1 } } }),
     ] {
         let body = review(&pods(), "CREATE", &object);
-        let Review::BadPod { error, .. } = read(&body).unwrap() else { panic!("was read") };
+        let Review::BadObject { error, .. } = read(&body).unwrap() else { panic!("was read") };
         assert!(error.len() < 600 && !error.contains("hunter2") && !error.contains('\n'), "{error}");
     }
     for body in [

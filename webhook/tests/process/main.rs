@@ -96,6 +96,39 @@ async fn an_api_server_that_restarts_is_followed_again() {
     assert_eq!(response.status().as_u16(), 200);
 }
 
+fn misspelt_account() -> Value {
+    json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "u-1", "operation": "CREATE", "namespace": "shop",
+            "resource": { "group": "", "version": "v1", "resource": "serviceaccounts" },
+            "object": { "metadata": { "name": "web", "annotations": { "azure.workload.identity/clientid": "x" } } },
+        },
+    })
+}
+
+#[tokio::test]
+async fn it_advises_and_refuses_only_where_it_is_strict() {
+    let api_server = ApiServer::start().await;
+    let text =
+        "annotation azure.workload.identity/clientid is not known; did you mean azure.workload.identity/client-id?";
+    for (variables, allowed, at) in
+        [(vec![], true, "/response/warnings/0"), (vec![("PODBADGE_STRICT", "true")], false, "/response/status/message")]
+    {
+        let webhook = Webhook::start_with(&api_server.kubeconfig(), &variables).await;
+        webhook.ready().await;
+        let request = webhook.client(false).post(webhook.url("/validate-v1?timeout=2s")).json(&misspelt_account());
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        assert_eq!(answer["response"]["allowed"], allowed);
+        assert_eq!(answer.pointer(at), Some(&json!(text)), "{answer}");
+        let metrics = webhook.admin("/metrics").await.1;
+        let sample =
+            if allowed { r#"{outcome="allow",reason="warned"} 1"# } else { r#"{outcome="deny",reason="mistake"} 1"# };
+        assert!(metrics.contains(&format!("podbadge_webhook_advice_total{sample}")), "{metrics}");
+    }
+}
+
 #[test]
 fn wrong_settings_end_with_code_2_and_one_line() {
     for (flag, says) in [
@@ -104,6 +137,10 @@ fn wrong_settings_end_with_code_2_and_one_line() {
         ("--cloud=Mars", "possible values: AzurePublicCloud"),
         ("--tls=files", "--tls-dir"),
         ("--listen-address=here", "--listen-address"),
+        (
+            "--validating-webhook-configuration=a b",
+            "--validating-webhook-configuration is \"a b\"; it must be a Kubernetes name",
+        ),
         ("--unknown", "--unknown"),
     ] {
         let (code, text) = refused(&[flag]);

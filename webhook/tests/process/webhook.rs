@@ -29,6 +29,10 @@ pub(crate) struct Webhook {
 impl Webhook {
     /// Starts the process on free ports and reads from its log where it listens.
     pub(crate) async fn start(kubeconfig: &str) -> Self {
+        Self::start_with(kubeconfig, &[]).await
+    }
+
+    pub(crate) async fn start_with(kubeconfig: &str, variables: &[(&str, &str)]) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let files = TempDir::new().unwrap();
         let path = |name: &str| files.path().join(name);
@@ -42,6 +46,7 @@ impl Webhook {
             .arg(files.path())
             .env_clear()
             .env("KUBECONFIG", path("kubeconfig"))
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
