@@ -91,3 +91,17 @@ The namespaces of an entry: the operator's selector, and beside it, for (dict "r
 {{- define "podbadge.heal" -}}
 {{- ternary "off" .Values.heal (eq (toString .Values.heal) "false") -}}
 {{- end -}}
+
+{{/* How the API server calls the webhook, for (dict "root" $ "path" <path>). */}}
+{{- define "podbadge.clientConfig" -}}
+service:
+  name: {{ include "podbadge.name" .root }}
+  namespace: {{ .root.Release.Namespace }}
+  path: {{ .path }}
+  port: {{ .root.Values.service.port }}
+{{- if eq .root.Values.tls.mode "files" }}
+{{- with .root.Values.tls.caBundle }}
+caBundle: {{ . }}
+{{- end }}
+{{- end }}
+{{- end -}}
