@@ -8,10 +8,11 @@ use crate::process::{Failure, cargo, command, no_arguments, root, run, target};
 /// The sidecar is static: its image holds nothing else.
 const STATIC: &str = "x86_64-unknown-linux-musl";
 
-const CONTROL_PLANE: [(&str, &str); 3] = [
+const CONTROL_PLANE: [(&str, &str); 4] = [
     ("etcd", "go.etcd.io/etcd/server/v3"),
     ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
     ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+    ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
 ];
 
 /// Where the shipped binaries are collected.
@@ -47,8 +48,8 @@ fn collect(built: &Path) -> Result<(), Failure> {
     fs::rename(&next, &last).map_err(|error| failed(&last, &error))
 }
 
-/// Builds etcd, kube-apiserver and kube-controller-manager into `target/control-plane/VERSION`, where the cluster tests
-/// look for them; what is there is kept.
+/// Builds etcd, kube-apiserver, kube-controller-manager and kubectl into `target/control-plane/VERSION`, where the cluster
+/// tests look for them; what is there is kept.
 pub(crate) fn control_plane(arguments: &[String]) -> Result<(), Failure> {
     no_arguments("control-plane", arguments)?;
     let module = root().join("tests/cluster/control-plane");

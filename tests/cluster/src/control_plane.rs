@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
+use tokio::process::Command;
 
 use crate::sandbox::HOST;
 use crate::wait;
@@ -28,6 +29,7 @@ pub const PORT: u16 = 6443;
 pub struct ControlPlane {
     processes: Vec<Process>,
     kubeconfig: PathBuf,
+    binaries: PathBuf,
     /// The cluster's own authority, PEM.
     pub authority: String,
     /// The API server's URL; also the issuer of service-account tokens.
@@ -54,7 +56,7 @@ impl ControlPlane {
             Process::start("kube-apiserver", binaries, folder, &api_server(&url, &files))?,
             Process::start("kube-controller-manager", binaries, folder, &controllers(&kubeconfig, &files))?,
         ];
-        let mut started = Self { processes, kubeconfig, authority: authority.pem, url };
+        let mut started = Self { processes, kubeconfig, binaries: binaries.to_owned(), authority: authority.pem, url };
         started.ready().await?;
         Ok(started)
     }
@@ -67,6 +69,16 @@ impl ControlPlane {
         let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         Ok(Client::try_from(config)?)
+    }
+
+    /// kubectl of a cluster administrator.
+    #[must_use]
+    pub fn kubectl(&self) -> Command {
+        let mut command = Command::new(self.binaries.join("kubectl"));
+        command.arg("--kubeconfig").arg(&self.kubeconfig);
+        // What it learns of the API it would keep in the home folder.
+        command.arg("--cache-dir").arg(self.kubeconfig.with_file_name("kubectl"));
+        command
     }
 
     async fn ready(&mut self) -> Result<()> {

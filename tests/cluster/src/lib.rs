@@ -24,6 +24,7 @@ pub mod control_plane;
 pub mod entra;
 pub mod images;
 pub mod install;
+pub mod kubectl;
 pub mod kubernetes;
 pub mod network;
 pub mod node;

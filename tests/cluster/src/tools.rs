@@ -16,7 +16,7 @@ const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.22.0";
 /// Where everything is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tools {
-    /// The folder of etcd, kube-apiserver and kube-controller-manager.
+    /// The folder of etcd, kube-apiserver, kube-controller-manager and kubectl.
     pub control_plane: PathBuf,
     /// Renders the chart.
     pub helm: PathBuf,

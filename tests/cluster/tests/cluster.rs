@@ -3,6 +3,8 @@
 
 #[path = "cluster/admission.rs"]
 mod admission;
+#[path = "cluster/advice.rs"]
+mod advice;
 #[path = "cluster/heal.rs"]
 mod heal;
 #[path = "cluster/identity.rs"]
@@ -97,6 +99,8 @@ fn tests() -> Vec<Test> {
             admission::unknown_fields_are_kept,
             admission::a_wrong_expiration_is_denied,
             admission::a_wrong_account_is_denied,
+            advice::manifests_are_advised_on,
+            advice::only_changes_that_matter_are_reviewed,
             second::an_added_container_gets_the_identity,
             second::an_added_container_finds_the_sidecar;
         PodbadgeAlone:

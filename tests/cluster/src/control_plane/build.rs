@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/control-plane/go.mod");
-const PROGRAMS: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];
+const PROGRAMS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"];
 
 /// The folder of the programs: `KUBEBUILDER_ASSETS`, or one below the target directory, where those that are missing are
 /// built. A cold build takes minutes, one from Go's cache seconds.
