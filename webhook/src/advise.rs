@@ -39,7 +39,7 @@ impl<L: Lookup> Admission<L> {
     ///
     /// The body is no review.
     pub async fn advise(&self, body: &[u8], deadline: Duration) -> Result<Answer, NoReview> {
-        Ok(match review::read_as::<Object<'_>>(body)? {
+        Ok(match review::read_advised(body)? {
             Review::Object(kind, request) => match &request.object {
                 Some(object) => self.review(&request, object, kind, deadline).await,
                 None => allowed(&request.uid, Reason::Other, &[]),

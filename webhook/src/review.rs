@@ -82,9 +82,9 @@ pub enum OfPod {
 
 /// What a review turns out to be.
 #[derive(Debug)]
-pub enum Review<'a, O: Reviewed<'a> = Pod<'a>> {
+pub enum Review<'a, O = Pod<'a>, S = OfPod> {
     /// It is about such an object.
-    Object(O::Subject, Request<'a, O>),
+    Object(S, Request<'a, O>),
     /// Something else happens; it is none of our business.
     Other {
         /// The review's uid.
@@ -132,12 +132,21 @@ pub fn read(body: &[u8]) -> Result<Review<'_>, NoReview> {
     read_as(body)
 }
 
+/// Reads the review of what is advised on, see [`read_as`].
+///
+/// # Errors
+///
+/// The body is no review at all.
+pub fn read_advised(body: &[u8]) -> Result<Review<'_, advice::Object<'_>, Kind>, NoReview> {
+    read_as(body)
+}
+
 /// Reads the body of a request in one pass; only where that fails, a second one finds out what is wrong.
 ///
 /// # Errors
 ///
 /// The body is no review at all.
-pub fn read_as<'a, O: Reviewed<'a>>(body: &'a [u8]) -> Result<Review<'a, O>, NoReview> {
+fn read_as<'a, O: Reviewed<'a>>(body: &'a [u8]) -> Result<Review<'a, O, O::Subject>, NoReview> {
     match serde_json::from_slice::<Envelope<'_, O>>(body) {
         Ok(envelope) => {
             let mut request = envelope.request()?;
@@ -154,7 +163,10 @@ pub fn read_as<'a, O: Reviewed<'a>>(body: &'a [u8]) -> Result<Review<'a, O>, NoR
     }
 }
 
-fn explain<'a, O: Reviewed<'a>>(body: &'a [u8], error: &serde_json::Error) -> Result<Review<'a, O>, NoReview> {
+fn explain<'a, O: Reviewed<'a>>(
+    body: &'a [u8],
+    error: &serde_json::Error,
+) -> Result<Review<'a, O, O::Subject>, NoReview> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(NoReview::Empty);
     }

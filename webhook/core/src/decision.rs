@@ -1,6 +1,7 @@
 //! What becomes of a pod: it is left alone, given its identity, or refused with a text for its author.
 
 use crate::{
+    advice::keys::{self, On},
     contract,
     denial::Denial,
     identity::{Namespace, ServiceAccount},
@@ -106,6 +107,29 @@ pub fn warn_of_odd_label(pod: &Pod<'_>, warnings: &mut Vec<Warning>) {
 /// Decides what becomes of a pod that passed [`screen`].
 pub fn decide(pod: &Pod<'_>, namespace: &str, opt_in: OptIn, known: Known<'_>, settings: &Settings) -> Outcome {
     let mut warnings = Vec::new();
+    keys::unknown_of(On::Pod, &pod.metadata, settings.token_endpoint_suffix(), &mut warnings);
+    decide_known(pod, namespace, opt_in, known, settings, warnings)
+}
+
+/// Decides what would become of a pod of this template, whose keys are judged by whoever asks.
+pub(crate) fn decide_template(
+    template: &Pod<'_>,
+    namespace: &str,
+    opt_in: OptIn,
+    known: Known<'_>,
+    settings: &Settings,
+) -> Outcome {
+    decide_known(template, namespace, opt_in, known, settings, Vec::new())
+}
+
+fn decide_known(
+    pod: &Pod<'_>,
+    namespace: &str,
+    opt_in: OptIn,
+    known: Known<'_>,
+    settings: &Settings,
+    mut warnings: Vec<Warning>,
+) -> Outcome {
     warn_of_odd_label(pod, &mut warnings);
     let account = match (known.service_account, opt_in) {
         (Some(account), OptIn::Label) => account,

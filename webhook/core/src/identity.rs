@@ -2,6 +2,7 @@
 
 mod resolve;
 
+pub(crate) use resolve::is_word;
 pub use resolve::{Identity, Tenant};
 
 use crate::{

@@ -104,6 +104,13 @@ pub enum Annotated {
 /// Below what Linux gives to outgoing connections, and clear of Kubernetes' own node ports.
 const HOST_PORTS: RangeInclusive<u16> = 18_000..=18_999;
 
+impl Settings {
+    /// What follows [`contract::USE_TOKEN_ENDPOINT`] in the annotation that asks for the custom token endpoint.
+    pub(crate) fn token_endpoint_suffix(&self) -> Option<&str> {
+        self.token_endpoint.as_ref()?.annotation.strip_prefix(contract::USE_TOKEN_ENDPOINT)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

@@ -71,7 +71,7 @@ fn what_is_advised_on_is_read_on_creation_and_change() {
         ("example.com", "deployments", "CREATE", false),
     ] {
         let body = review(&json!({ "group": group, "version": "v1", "resource": resource }), operation, &object);
-        match read_as::<advice::Object<'_>>(&body).unwrap() {
+        match read_advised(&body).unwrap() {
             Review::Object(_, request) => {
                 assert!(meant, "{operation} of {resource}");
                 let object = request.object.unwrap();
@@ -83,7 +83,7 @@ fn what_is_advised_on_is_read_on_creation_and_change() {
     }
     let odd = json!({ "spec": { "template": { "spec": { "containers": {} } } } });
     let body = review(&json!({ "group": "apps", "version": "v1", "resource": "deployments" }), "CREATE", &odd);
-    let Review::BadObject { error, .. } = read_as::<advice::Object<'_>>(&body).unwrap() else { panic!("was read") };
+    let Review::BadObject { error, .. } = read_advised(&body).unwrap() else { panic!("was read") };
     assert!(error.starts_with("object field spec.template.spec.containers: invalid type: map, expected"), "{error}");
 }
 

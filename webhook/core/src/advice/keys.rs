@@ -82,7 +82,8 @@ const fn annotation(name: &'static str, homes: &'static [On]) -> Key {
 /// Warns about keys below our prefixes that do not exist or stand in the wrong place, at most one more than are told.
 /// `suffix` is the operator's, of [`contract::USE_TOKEN_ENDPOINT`]; `None` where there is no custom token endpoint.
 pub fn unknown(place: Place, keys: &Keys<'_>, suffix: Option<&str>, warnings: &mut Vec<Warning>) {
-    warnings.extend(keys.iter().filter_map(|(key, _)| judge(place, key, suffix)).take(MOST + 1));
+    let ours = keys.iter().filter(|(key, _)| PREFIXES.iter().any(|prefix| key.starts_with(prefix)));
+    warnings.extend(ours.filter_map(|(key, _)| judge(place, key, suffix)).take(MOST + 1));
 }
 
 /// [`unknown`] for labels and annotations.

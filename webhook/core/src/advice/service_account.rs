@@ -3,32 +3,35 @@
 use super::keys::{self, Form, On, Place};
 use crate::{
     annotation, contract,
-    identity::ServiceAccount,
+    identity::{Namespace, ServiceAccount, is_word},
     pod::{Keys, Metadata, Pod},
     settings::Settings,
     value::excerpt,
     warning::Warning,
 };
-use podbadge_sidecar_core::ids::{ClientId, TenantId};
-use serde::de::IgnoredAny;
-use std::collections::BTreeMap;
+use podbadge_sidecar_core::{
+    authority::AuthorityHost,
+    identity::{AllowedClientIds, IdentityMap},
+    ids::{ClientId, TenantId},
+};
+use std::{fmt::Display, str::FromStr};
 
 /// Judges a value; an error says what it must be.
 type Judge = fn(&str) -> Result<(), String>;
 
 /// The values that are judged by themselves.
 const JUDGES: [(&str, Judge); 4] = [
-    (contract::ALLOWED_CLIENT_IDS, allowed_client_ids),
-    (contract::IDENTITY_MAP, identity_map),
+    (contract::ALLOWED_CLIENT_IDS, judge::<AllowedClientIds>),
+    (contract::IDENTITY_MAP, judge::<IdentityMap>),
     (contract::AUDIENCE, audience),
-    (contract::AUTHORITY_HOST, authority_host),
+    (contract::AUTHORITY_HOST, judge::<AuthorityHost>),
 ];
 
 /// Reviews the labels and annotations of a service account.
-pub(super) fn review(account: &Metadata<'_>, settings: &Settings, suffix: Option<&str>) -> Vec<Warning> {
+pub(super) fn review(account: &Metadata<'_>, settings: &Settings) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let annotations = &account.annotations;
-    keys::unknown_of(On::ServiceAccount, account, suffix, &mut warnings);
+    keys::unknown_of(On::ServiceAccount, account, settings.token_endpoint_suffix(), &mut warnings);
     client_id(annotations, &mut warnings);
     tenant_id(annotations, &mut warnings);
     refusals(annotations, settings, &mut warnings);
@@ -84,7 +87,7 @@ fn refusals(annotations: &Keys<'_>, settings: &Settings, warnings: &mut Vec<Warn
     let pod = Pod::default();
     let refusals = [
         annotation::expiration(&pod, &account, settings.expiration).err(),
-        annotation::sidecar(&pod, &account, warnings).err(),
+        annotation::sidecar(&pod, &account, &Namespace::default(), settings, warnings).err(),
     ];
     warnings.extend(refusals.into_iter().flatten().map(|denial| Warning::mistake(denial.to_string())));
 }
@@ -103,36 +106,12 @@ fn without_client_id(annotations: &Keys<'_>, warnings: &mut Vec<Warning>) {
     }
 }
 
-fn allowed_client_ids(value: &str) -> Result<(), String> {
-    let mut ids = value.split(';').map(str::trim).filter(|id| !id.is_empty()).peekable();
-    let none = ids.peek().is_none();
-    match ids.find(|id| id.parse::<ClientId>().is_err()) {
-        Some(odd) => Err(format!("must be client ids separated by semicolons, and {:?} is no GUID", excerpt(odd))),
-        None if none => Err("must be at least one client id".to_owned()),
-        None => Ok(()),
-    }
-}
-
-fn identity_map(value: &str) -> Result<(), String> {
-    let object = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(value);
-    object.map(drop).map_err(|_| "must be a JSON object of object ids and resource ids".to_owned())
+fn judge<T: FromStr<Err: Display>>(value: &str) -> Result<(), String> {
+    value.trim().parse::<T>().map(drop).map_err(|rule| rule.to_string())
 }
 
 fn audience(value: &str) -> Result<(), String> {
-    let word =
-        !value.is_empty() && !value.contains(|character: char| character.is_whitespace() || character.is_control());
-    if word { Ok(()) } else { Err("must be one word, not empty".to_owned()) }
-}
-
-/// As strict as needs be to find what people mistake: another scheme, a path to a tenant, blanks.
-fn authority_host(value: &str) -> Result<(), String> {
-    let host = value.strip_prefix("https://").and_then(|rest| rest.split('/').next());
-    let odd = |character: char| character.is_whitespace() || character.is_control() || "?#@\\".contains(character);
-    if host.is_some_and(|host| !host.is_empty() && !host.starts_with(':')) && !value.contains(odd) {
-        Ok(())
-    } else {
-        Err("must be an https URL with a host, without user, query or fragment".to_owned())
-    }
+    if is_word(value) { Ok(()) } else { Err("must be one word, not empty".to_owned()) }
 }
 
 #[cfg(test)]

@@ -5,12 +5,12 @@ use super::{
     keys::{self, Form, On, Place},
 };
 use crate::{
-    annotation::{self, Skip},
-    contract,
+    annotation, contract,
     decision::{self, Known, OptIn, Outcome, Reason, Screen},
     denial::Denial,
-    identity::ServiceAccount,
+    identity::{Namespace, ServiceAccount},
     pod::{Keys, Metadata, Pod},
+    selection::Selection,
     settings::Settings,
     value::cut,
     warning::Warning,
@@ -28,13 +28,14 @@ pub(super) fn opt_in(template: &Pod<'_>, settings: &Settings) -> Option<OptIn> {
 /// Reviews a workload of that kind.
 pub(super) fn review(workload: &Object<'_>, kind: &'static str, context: Context<'_>) -> Vec<Warning> {
     let mut warnings = Vec::new();
+    let suffix = context.settings.token_endpoint_suffix();
     let nothing = Pod::default();
     let template = workload.pod_template().unwrap_or(&nothing);
-    own_marks(On::Workload(kind), &workload.metadata, template, context.suffix, &mut warnings);
+    own_marks(On::Workload(kind), &workload.metadata, template, suffix, &mut warnings);
     if let Some(metadata) = workload.job_metadata() {
-        own_marks(On::Workload("Job"), metadata, template, context.suffix, &mut warnings);
+        own_marks(On::Workload("Job"), metadata, template, suffix, &mut warnings);
     }
-    keys::unknown_of(On::Template, &template.metadata, context.suffix, &mut warnings);
+    keys::unknown_of(On::Template, &template.metadata, suffix, &mut warnings);
     decision::warn_of_odd_label(template, &mut warnings);
 
     let mut refusals = refusals(template, context.settings, &mut warnings);
@@ -65,10 +66,11 @@ fn own_marks(on: On, own: &Metadata<'_>, template: &Pod<'_>, suffix: Option<&str
 /// What its pods are refused for as soon as they are opted in, judged without their service account.
 fn refusals(template: &Pod<'_>, settings: &Settings, warnings: &mut Vec<Warning>) -> Vec<Denial> {
     let nobody = ServiceAccount::default();
-    Skip::of(template).warn(template, warnings);
+    let selection = Selection::of(template).map(|selection| selection.warn(template, warnings));
     let refusals = [
+        selection.err(),
         annotation::expiration(template, &nobody, settings.expiration).err(),
-        annotation::sidecar(template, &nobody, warnings).err(),
+        annotation::sidecar(template, &nobody, &Namespace::default(), settings, warnings).err(),
     ];
     refusals.into_iter().flatten().collect()
 }
@@ -87,7 +89,7 @@ fn outcome(
     }
     // Warnings are told apart by whoever answers, so they must not have become a denial already.
     let settings = Settings { strict: false, ..context.settings.clone() };
-    match decision::decide(template, context.namespace, opt_in, known, &settings) {
+    match decision::decide_template(template, context.namespace, opt_in, known, &settings) {
         Outcome::Deny { denial, warnings: told } => {
             warnings.extend(told);
             Some(denial)

@@ -136,7 +136,9 @@ fn as_found(pod: &Pod<'_>, placed: Placed) -> Placed {
     else {
         return placed;
     };
-    let header = env.value(Name::ExpectedIdentityHeader).map(|own| Value::Literal(own.to_owned().into()));
+    // The sidecar takes an empty one for none.
+    let header = env.value(Name::ExpectedIdentityHeader).filter(|own| !own.is_empty());
+    let header = header.map(|own| Value::Literal(own.to_owned().into()));
     let told = env.has(Name::ExpectedIdentityHeader);
     Placed {
         port: env.value(Name::Port).and_then(decimal).unwrap_or(placed.port),

@@ -89,8 +89,8 @@ fn review(case: &Case) -> Vec<Warning> {
         Some(account_of(account))
     });
     let namespace = Namespace::default();
-    let known = question.map(|_| Known { service_account: account.as_ref(), namespace: &namespace });
-    let context = Context { kind: kind(&case.object), namespace: "shop", known, settings: &settings, suffix: None };
+    let known = question.map(|_| Known { service_account: account.as_ref(), namespace: &namespace, random: 0 });
+    let context = Context { kind: kind(&case.object), namespace: "shop", known, settings: &settings };
     advice::review(&object, context)
 }
 

@@ -1,35 +1,24 @@
 use super::*;
 
+const ID: &str = "4a1d2f3c-5b6e-4d7a-8c9b-0a1b2c3d4e5f";
+
 #[test]
-fn values_are_judged_by_themselves() {
-    const ID: &str = "11111111-2222-3333-4444-555555555555";
-    for (judge, value, rule) in [
-        (allowed_client_ids as Judge, ID, None),
-        (allowed_client_ids, &format!(" {ID} ; {ID};"), None),
-        (allowed_client_ids, "", Some("must be at least one client id")),
-        (allowed_client_ids, " ; ", Some("must be at least one client id")),
-        (allowed_client_ids, &format!("{ID},{ID}"), Some("separated by semicolons")),
-        (identity_map, "{}", None),
-        (identity_map, r#"{"a": {"clientId": "b"}}"#, None),
-        (identity_map, "[]", Some("must be a JSON object")),
-        (identity_map, "", Some("must be a JSON object")),
-        (audience, "api://AzureADTokenExchange", None),
-        (audience, "", Some("must be one word")),
-        (audience, "a b", Some("must be one word")),
-        (authority_host, "https://login.microsoftonline.us/", None),
-        (authority_host, "https://entra.test:8443", None),
-        (authority_host, "http://entra.test", Some("must be an https URL")),
-        (authority_host, "login.microsoftonline.com", Some("must be an https URL")),
-        (authority_host, "https://", Some("must be an https URL")),
-        (authority_host, "https://:443/", Some("must be an https URL")),
-        (authority_host, "https://me@entra.test/", Some("must be an https URL")),
-        (authority_host, "https://entra.test/?a", Some("must be an https URL")),
-        (authority_host, " https://entra.test/", Some("must be an https URL")),
+fn values_are_judged_by_the_rules_of_whoever_obeys_them() {
+    for (key, right, wrong, rule) in [
+        (contract::ALLOWED_CLIENT_IDS, ID, "my-app", "must be client ids separated by semicolons"),
+        (contract::IDENTITY_MAP, "{}", "[]", "must be a JSON object"),
+        (contract::AUDIENCE, "api://x", "two words", "must be one word"),
+        (contract::AUTHORITY_HOST, "https://entra.test:8443", "http://entra.test", "must be an https URL"),
     ] {
-        match (judge(value), rule) {
-            (Ok(()), None) => {}
-            (Err(found), Some(rule)) if found.contains(rule) => {}
-            (found, _) => panic!("{value:?}: {found:?}"),
-        }
+        let review = |value: &str| {
+            let account = Metadata {
+                annotations: [(contract::CLIENT_ID, ID), (key, value)].into_iter().collect(),
+                ..Metadata::default()
+            };
+            review(&account, &Settings::default())
+        };
+        assert_eq!(review(right), [], "{key}");
+        let told = review(wrong);
+        assert!(told.len() == 1 && told[0].is_mistake() && told[0].as_str().contains(rule), "{key}: {told:?}");
     }
 }
