@@ -5,7 +5,7 @@ use crate::{
     args::Args,
     capabilities,
     config::Config,
-    heal::Healer,
+    heal::{self, Healer},
     http,
     lookup::{Cluster, Index, Watches},
     metrics::{Admissions, Lookups},
@@ -89,12 +89,14 @@ impl App {
             let why = error.lines().next().unwrap_or_default();
             anyhow!("no cluster is known: run in a pod with a service account, or name a file with KUBECONFIG: {why}")
         })?;
-        let client = Client::try_from(cluster).context("the cluster's settings cannot be used")?;
+        let unusable = "the cluster's settings cannot be used";
+        let healing = heal::client(cluster.clone()).context(unusable)?;
+        let client = Client::try_from(cluster).context(unusable)?;
         let index = Arc::new(Index::default());
         Ok(Self {
             watches: Watches::new(client.clone(), Arc::clone(&index), readiness),
             certificate: tls::Source::new(&config, client.clone(), readiness, registry)?,
-            healer: Healer::new(&config, client.clone(), Arc::clone(&index), readiness, registry),
+            healer: Healer::new(&config, healing, Arc::clone(&index), readiness, registry),
             cluster: Cluster::new(client.clone(), index, Lookups::register(registry)),
             admissions: Admissions::register(registry),
             version: readiness.latch("cluster's features known"),

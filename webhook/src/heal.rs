@@ -46,10 +46,22 @@ pub struct Healer {
     metrics: metrics::Heal,
 }
 
+/// A client that tells every refusal at once. kube's own tries again by itself after a 429, which is how a
+/// PodDisruptionBudget says no: that is an answer, and when to ask again is decided by `core::evictions`.
+///
+/// # Errors
+///
+/// The cluster's settings cannot be used.
+pub fn client(mut cluster: kube::Config) -> Result<Client, kube::Error> {
+    cluster.default_retry = false;
+    Client::try_from(cluster)
+}
+
 // === impl Healer ===
 
 impl Healer {
-    /// Prepares it; `None` where the operator has switched it off. It begins once `readiness` lacks nothing.
+    /// Prepares it, with a client from [`client`]; `None` where the operator has switched it off. It begins once
+    /// `readiness` lacks nothing.
     pub fn new(
         config: &config::Config,
         client: Client,

@@ -107,6 +107,7 @@ fn tests() -> Vec<Test> {
             outage::the_webhook_is_away,
             outage::the_webhook_fails_for_a_second,
             heal::pods_left_behind_are_reported,
+            heal::pods_left_behind_are_replaced,
             heal::a_labelled_pod_without_its_token_is_refused;
     ]
 }

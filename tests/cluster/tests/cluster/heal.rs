@@ -52,6 +52,33 @@ async fn reported(scope: &Scope) -> Result<()> {
     Ok(())
 }
 
+/// On request it is replaced by one with its identity, as soon as its disruption budget allows that.
+pub(super) async fn pods_left_behind_are_replaced(scope: Scope) -> Result<()> {
+    let values = ["heal=evict", "healInterval=5"];
+    scope.cluster.upgrade(&values).await?;
+    let outcome = replaced(&scope).await;
+    scope.cluster.restore(&values).await?;
+    outcome
+}
+
+async fn replaced(scope: &Scope) -> Result<()> {
+    let budget = json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "orders"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "orders"}}},
+    });
+    scope.create(&budget).await?;
+    let missed = missed_pod(scope).await?;
+    counted("podbadge_webhook_heal_evictions_total{outcome=\"budget\"}", scope, |count| count > 0).await?;
+    let still = scope.pods().get(&missed.name_any()).await?;
+    ensure!(still.metadata.uid == missed.metadata.uid && still.metadata.deletion_timestamp.is_none(), "evicted");
+
+    scope.objects("policy/v1", "PodDisruptionBudget").await?.delete("orders").await?;
+    running(scope, &missed).await?;
+    event(scope, &missed, "EvictedForIdentity").await?;
+    counted("podbadge_webhook_missed_pods", scope, |count| count == 0).await?;
+    counted("podbadge_webhook_heal_evictions_total{outcome=\"evicted\"}", scope, |count| count == 1).await
+}
+
 /// With the chart's policy a labelled pod without its token does not come in, though the webhook is away and may be gone
 /// around.
 pub(super) async fn a_labelled_pod_without_its_token_is_refused(scope: Scope) -> Result<()> {
