@@ -7,8 +7,8 @@ use crate::{
     config::Config,
     heal::{self, Healer},
     http,
-    lookup::{Cluster, Index, Watches},
-    metrics::{Admissions, Lookups},
+    lookup::{Cluster, Index, Live, Watches},
+    metrics::{self as webhook_metrics, Admissions, Lookups},
     tls,
 };
 use anyhow::{Context as _, anyhow};
@@ -92,12 +92,14 @@ impl App {
         let unusable = "the cluster's settings cannot be used";
         let healing = heal::client(cluster.clone()).context(unusable)?;
         let client = Client::try_from(cluster).context(unusable)?;
-        let index = Arc::new(Index::default());
+        let (index, live) = (Arc::new(Index::default()), Arc::new(Live::new(client.clone())));
+        let watched = webhook_metrics::Watches::register(registry);
+        let default_tenant = config.settings.tenant_id.is_some();
         Ok(Self {
-            watches: Watches::new(client.clone(), Arc::clone(&index), readiness),
+            watches: Watches::new(client.clone(), &index, &live, readiness, &watched),
             certificate: tls::Source::new(&config, client.clone(), readiness, registry)?,
             healer: Healer::new(&config, healing, Arc::clone(&index), readiness, registry),
-            cluster: Cluster::new(client.clone(), index, Lookups::register(registry)),
+            cluster: Cluster::new(index, live, default_tenant, Lookups::register(registry)),
             admissions: Admissions::register(registry),
             version: readiness.latch("cluster's features known"),
             client,

@@ -1,16 +1,20 @@
 //! What is known about a pod's service account and namespace: the one thing that admission has to look up.
 
 mod cluster;
+mod freshness;
 mod index;
+mod live;
 mod watch;
 
 pub use cluster::Cluster;
 pub use index::{Entry, Index};
+pub use live::Live;
 pub use watch::Watches;
 
 use podbadge_webhook_core::{
     decision::{Known, OptIn},
     identity::{Namespace, ServiceAccount},
+    resources::Limits,
 };
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -32,17 +36,20 @@ pub struct Facts {
     pub service_account: Option<Arc<ServiceAccount>>,
     /// The namespace's defaults.
     pub namespace: Arc<Namespace>,
+    /// What the namespace's LimitRanges demand of each container, where there are any.
+    pub limits: Option<Arc<Limits>>,
 }
 
-/// The service account could not be looked up: our failure, not the user's.
-#[derive(Debug, thiserror::Error)]
+/// The service account or its namespace could not be looked up: our failure, not the user's. Whoever waited for the same
+/// read gets the same failure.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Unavailable {
     /// The API server did not answer in time.
     #[error("the service account could not be read within {} ms", .0.as_millis())]
     Timeout(Duration),
     /// The API server answered with an error.
     #[error("the service account could not be read: {}", told(.0))]
-    Failed(#[source] Box<kube::Error>),
+    Failed(#[source] Arc<kube::Error>),
 }
 
 /// Where service accounts are looked up: the cluster, or a fixed set.
@@ -69,7 +76,9 @@ pub(crate) fn told(error: &kube::Error) -> String {
 impl Facts {
     /// The facts as decisions take them.
     pub fn known(&self) -> Known<'_> {
-        Known { service_account: self.service_account.as_deref(), namespace: &self.namespace, random: 0 }
+        let Self { service_account, namespace, limits } = self;
+        let limits = limits.as_deref().unwrap_or(&Limits::NONE);
+        Known { service_account: service_account.as_deref(), namespace, limits, random: 0 }
     }
 }
 
@@ -77,7 +86,11 @@ impl Facts {
 impl Lookup for Index {
     async fn facts(&self, question: Question<'_>, _deadline: Duration) -> Result<Facts, Unavailable> {
         let entry = self.service_account(question.namespace, question.service_account);
-        Ok(Facts { service_account: entry.known(), namespace: self.namespace(question.namespace) })
+        Ok(Facts {
+            service_account: entry.known(),
+            namespace: self.namespace(question.namespace),
+            limits: self.limits(question.namespace),
+        })
     }
 }
 

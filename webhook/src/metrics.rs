@@ -66,6 +66,25 @@ pub struct Lookups {
     failed: Counter,
 }
 
+/// The watches by kind.
+#[derive(Clone, Debug)]
+pub struct Watches {
+    connected: Family<WatchLabels, Gauge>,
+    lists: Family<WatchLabels, Counter>,
+}
+
+/// One watch.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    connected: Gauge,
+    lists: Counter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WatchLabels {
+    kind: Label,
+}
+
 /// The care for the serving certificate.
 #[derive(Clone, Debug)]
 pub struct Certificates {
@@ -140,6 +159,35 @@ impl Lookups {
             Source::Live => self.live.inc(),
             Source::Failed => self.failed.inc(),
         };
+    }
+}
+
+// === impl Watches ===
+
+impl Watches {
+    /// Registers the metrics.
+    pub fn register(registry: &mut Registry) -> Self {
+        let watches = Self { connected: Family::default(), lists: Family::default() };
+        registry.register("watch_connected", "Whether the watch of a kind runs", watches.connected.clone());
+        registry.register("watch_lists", "Whole lists of a kind that were read", watches.lists.clone());
+        watches
+    }
+
+    /// The metrics of one kind, from the start.
+    pub(crate) fn of(&self, kind: &'static str) -> Watched {
+        let labels = WatchLabels { kind: Label(kind) };
+        let connected = self.connected.get_or_create(&labels).clone();
+        Watched { connected, lists: self.lists.get_or_create(&labels).clone() }
+    }
+}
+
+impl Watched {
+    pub(crate) fn connected(&self, connected: bool) {
+        self.connected.set(connected.into());
+    }
+
+    pub(crate) fn listed(&self) {
+        self.lists.inc();
     }
 }
 

@@ -11,6 +11,7 @@ use podbadge_webhook_core::{
     decision::{self, Known, OptIn, Outcome, Reason, Screen},
     denial::Denial,
     pod::Pod,
+    resources::Limits,
     selection::Selection,
     settings::Settings,
     warning::Warning,
@@ -92,7 +93,8 @@ fn verdict(pod: &Pod<'_>, name: &Name, cluster: &Cluster, settings: &Settings) -
     let unknown = (!known).then_some(account);
     let namespace = cluster.namespace(name.namespace());
     // The same for everybody who looks: this pod is shown, not run.
-    let known = Known { service_account: Some(service_account), namespace: &namespace, random: 0 };
+    let known =
+        Known { service_account: Some(service_account), namespace: &namespace, limits: &Limits::NONE, random: 0 };
     Ok(match decision::decide(pod, name.namespace(), opt_in, known, settings) {
         Outcome::Allow { patch: Some(patch), warnings, .. } => {
             let mut warnings = texts(&warnings);

@@ -6,6 +6,7 @@ use podbadge_webhook_core::{
     decision::{self, Known, OptIn, Outcome},
     identity::{Namespace, ServiceAccount},
     pod::Pod,
+    resources::Limits,
     settings::Settings,
 };
 
@@ -20,7 +21,7 @@ libfuzzer_sys::fuzz_target!(|input: (&str, &str, &[u8])| {
     ];
     let account = ServiceAccount::from_annotations(annotations);
     let namespace = Namespace::default();
-    let known = Known { service_account: Some(&account), namespace: &namespace, random: 0 };
+    let known = Known { service_account: Some(&account), namespace: &namespace, limits: &Limits::NONE, random: 0 };
     let outcome = decision::decide(&pod, "default", OptIn::Label, known, &Settings::default());
     if let Outcome::Allow { patch: Some(patch), .. } = outcome {
         let operations: serde_json::Value = serde_json::from_slice(patch.as_bytes()).expect("a patch is JSON");

@@ -9,6 +9,7 @@ use crate::{
     plan::{self, Plan},
     pod::Pod,
     request::Request,
+    resources::Limits,
     settings::{Annotated, Settings},
     value::cut,
     warning::{self, Warning},
@@ -39,6 +40,8 @@ pub struct Known<'a> {
     pub service_account: Option<&'a ServiceAccount>,
     /// The namespace's defaults.
     pub namespace: &'a Namespace,
+    /// What the namespace's LimitRanges demand of each container.
+    pub limits: &'a Limits,
     /// 128 random bits for a pod on the host network, where its uid, which others use, is no secret.
     pub random: u128,
 }
@@ -179,7 +182,8 @@ fn inject(
     warnings: &mut Vec<Warning>,
 ) -> Result<Planned, Denial> {
     let request = Request::read(pod, account, known.namespace, settings, warnings)?;
-    let plan = Plan::new(pod, &request, settings, known.random, warnings)?;
+    let mut plan = Plan::new(pod, &request, settings, known.random, warnings)?;
+    plan.fit(pod, known.limits, settings)?;
     Ok(Planned { patch: patch::write(&plan), identity: request.identity.to_string() })
 }
 

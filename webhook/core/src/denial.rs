@@ -1,6 +1,6 @@
 //! What a pod's author is told when the pod cannot be admitted as it is.
 
-use crate::{contract, selection::Selection, value::Expiration};
+use crate::{contract, resources, selection::Selection, value::Expiration};
 use podbadge_sidecar_core::ids::{self, ClientId};
 use std::fmt;
 
@@ -42,6 +42,19 @@ pub enum Denial {
     Port {
         /// What stands there.
         value: String,
+    },
+    /// Resources of the sidecar that cannot be read.
+    #[error(
+        "pod annotation {key} is {value:?}: {why}; it must be JSON of requests and limits, each of cpu, memory and \
+         ephemeral-storage, such as {example}",
+        key = contract::SIDECAR_RESOURCES,
+        example = resources::EXAMPLE
+    )]
+    Resources {
+        /// What stands there.
+        value: String,
+        /// What is wrong with it.
+        why: resources::Invalid,
     },
     /// A rule on the host network would redirect the node itself and all its pods.
     #[error(
@@ -158,10 +171,11 @@ impl fmt::Display for Place {
 
 impl Denial {
     /// The labels of all kinds.
-    pub const LABELS: [&str; 14] = [
+    pub const LABELS: [&str; 15] = [
         "expiration",
         "sidecar_mode",
         "sidecar_port",
+        "sidecar_resources",
         "host_network",
         "patterns",
         "pod_client_id",
@@ -181,6 +195,7 @@ impl Denial {
             Self::Expiration { .. } => "expiration",
             Self::Sidecar { .. } => "sidecar_mode",
             Self::Port { .. } => "sidecar_port",
+            Self::Resources { .. } => "sidecar_resources",
             Self::HostNetwork => "host_network",
             Self::Patterns { .. } => "patterns",
             Self::PodClientId { .. } => "pod_client_id",

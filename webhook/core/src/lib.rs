@@ -18,6 +18,7 @@ pub mod patch;
 pub mod plan;
 pub mod pod;
 pub mod request;
+pub mod resources;
 pub mod selection;
 pub mod settings;
 pub mod value;

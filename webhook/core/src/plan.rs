@@ -17,6 +17,7 @@ use crate::{
     denial::Denial,
     pod::{Container, Pod},
     request::Request,
+    resources::{self, Limits},
     settings::Settings,
     warning::Warning,
 };
@@ -150,6 +151,20 @@ impl<'a> Plan<'a> {
             injected,
             mount_path: &settings.mount_path,
         })
+    }
+
+    /// Gives the containers that are added their resources.
+    ///
+    /// # Errors
+    ///
+    /// The pod's annotation about them cannot be read.
+    pub fn fit(&mut self, pod: &Pod<'_>, limits: &Limits, settings: &Settings) -> Result<(), Denial> {
+        if self.injected.is_empty() {
+            return Ok(());
+        }
+        let resources = resources::for_container(pod, limits, &settings.sidecar.resources)?;
+        self.injected.iter_mut().for_each(|container| container.resources = resources);
+        Ok(())
     }
 
     /// Plans for the containers of `kubectl debug` that the pod lacked `before`. Nothing else of a running pod can be

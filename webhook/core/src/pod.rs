@@ -11,6 +11,7 @@ pub use env::{Env, EnvFrom, Name, NoProxy};
 use crate::contract;
 use env::Variable;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 
 /// A string of the document, borrowed unless it holds escapes.
@@ -85,8 +86,8 @@ pub struct Spec<'a> {
     /// The node selector, as far as it names the operating system.
     #[serde(deserialize_with = "nullable")]
     pub node_selector: NodeSelector<'a>,
-    /// Resources of the pod as a whole (Kubernetes 1.32), if any.
-    pub resources: Option<IgnoredAny>,
+    /// Resources of the pod as a whole (Kubernetes 1.32), if any, as they are written.
+    pub resources: Option<&'a RawValue>,
 }
 
 /// The name of another object.
@@ -131,6 +132,8 @@ pub struct Container<'a> {
     /// The ports it says it listens on.
     #[serde(deserialize_with = "nullable")]
     pub ports: Vec<Port>,
+    /// Requests and limits, as they are written: only a container that is added beside it needs to know them.
+    pub resources: Option<&'a RawValue>,
 }
 
 /// A volume mount.

@@ -1,6 +1,6 @@
 //! What the operator has set for the whole installation.
 
-use crate::{contract, identity::PodSecurity, value::Expiration};
+use crate::{contract, identity::PodSecurity, resources::Resources, value::Expiration};
 use podbadge_sidecar_core::contract as sidecar;
 use std::ops::RangeInclusive;
 
@@ -69,6 +69,8 @@ pub struct Sidecar {
     pub image: String,
     /// Whether every kubelet of the cluster knows restartable init containers (Kubernetes 1.29).
     pub native: bool,
+    /// What it requests and is limited to, where neither the pod nor the namespace says otherwise.
+    pub resources: Resources,
     /// The mode of pods that ask for a sidecar by the key of Azure Workload Identity, which names none.
     pub mode: DefaultMode,
     /// What a namespace without an `enforce` label is taken for; unknown, it is not taken for permissive.
@@ -125,6 +127,7 @@ impl Default for Settings {
             sidecar: Sidecar {
                 image: concat!("podbadge/sidecar:v", env!("CARGO_PKG_VERSION")).to_owned(),
                 native: false,
+                resources: Resources::DEFAULT,
                 mode: DefaultMode::Auto,
                 unlabelled: None,
                 pull_secrets: Vec::new(),

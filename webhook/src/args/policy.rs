@@ -35,6 +35,11 @@ pub struct PolicyArgs {
     #[arg(long, env = "PODBADGE_SIDECAR_IMAGE", value_name = "IMAGE")]
     pub(crate) sidecar_image: Option<String>,
 
+    /// Requests and limits of the sidecar in JSON, which a pod may override; fitted to the namespace's LimitRanges.
+    /// Default: 5m and 8Mi, up to 500m and 32Mi
+    #[arg(long, env = "PODBADGE_SIDECAR_RESOURCES", value_name = "JSON")]
+    pub(crate) sidecar_resources: Option<String>,
+
     /// Secrets of the pod's namespace that the sidecar's image is pulled with, separated by commas
     #[arg(long, env = "PODBADGE_SIDECAR_PULL_SECRETS", value_name = "NAMES", value_delimiter = ',')]
     pub(crate) sidecar_pull_secrets: Vec<String>,

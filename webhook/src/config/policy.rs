@@ -5,6 +5,7 @@ use crate::args::{AnnotatedServiceAccounts, Level, NativeSidecar, PolicyArgs, Si
 use podbadge_sidecar_core::{authority::AuthorityHost, ids::TenantId};
 use podbadge_webhook_core::{
     identity::PodSecurity,
+    resources::Resources,
     settings::{Annotated, DefaultMode, Settings, Sidecar},
 };
 use std::ops::RangeInclusive;
@@ -32,6 +33,10 @@ impl TryFrom<PolicyArgs> for Policy {
         let sidecar = Sidecar {
             image: check("--sidecar-image", image, WORD, is_word)?,
             native: false,
+            resources: match args.sidecar_resources {
+                None => defaults.sidecar.resources,
+                Some(value) => resources(value)?,
+            },
             mode: match args.sidecar_mode {
                 SidecarMode::Auto => DefaultMode::Auto,
                 SidecarMode::Endpoint => DefaultMode::Endpoint,
@@ -86,6 +91,11 @@ fn level(level: Level) -> PodSecurity {
         Level::Baseline => PodSecurity::Baseline,
         Level::Restricted => PodSecurity::Restricted,
     }
+}
+
+fn resources(value: String) -> Result<Resources, Invalid> {
+    let expected = "JSON of requests and limits, each of cpu, memory and ephemeral-storage, no request above its limit";
+    value.parse().map_err(|_| Invalid::Value { flag: "--sidecar-resources", value, expected })
 }
 
 /// `18000-18999`, both ends counted.

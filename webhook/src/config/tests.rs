@@ -1,6 +1,6 @@
 use super::*;
 use clap::Parser as _;
-use podbadge_webhook_core::settings::Roots;
+use podbadge_webhook_core::{resources::Resources, settings::Roots};
 
 fn config(flags: &[&str]) -> Result<Config, String> {
     let args = Args::try_parse_from(["podbadge-webhook"].iter().chain(flags)).map_err(|error| error.to_string())?;
@@ -14,6 +14,14 @@ fn defaults_are_the_public_cloud() {
     assert_eq!(config.settings.audience, "api://AzureADTokenExchange");
     assert_eq!(config.settings.mount_path, "/var/run/secrets/azure/tokens");
     assert_eq!(config.native_sidecar, None);
+    assert_eq!(config.settings.sidecar.resources, Resources::DEFAULT);
+}
+
+#[test]
+fn resources_of_the_sidecar_are_json() {
+    let config = config(&[r#"--sidecar-resources={"limits":{"memory":"64Mi"}}"#]).unwrap();
+    assert_eq!(config.settings.sidecar.resources.limits.memory, "64Mi".parse().ok());
+    assert_eq!(config.settings.sidecar.resources.requests.memory, None);
 }
 
 #[test]
@@ -38,6 +46,14 @@ fn every_wrong_value_is_named() {
         ("--tenant-id", "", "must be a GUID or a domain"),
         ("--tenant-id", "common", "must be a GUID or a domain"),
         ("--sidecar-image", "", "must be one word"),
+        ("--sidecar-resources", "5m", "must be JSON of requests and limits"),
+        ("--sidecar-resources", "{\"limits\":{\"cpu\":\"fast\"}}", "must be JSON of requests and limits"),
+        ("--sidecar-resources", "{\"limits\":{\"gpu\":1}}", "must be JSON of requests and limits"),
+        (
+            "--sidecar-resources",
+            r#"{"requests":{"memory":"64Mi"},"limits":{"memory":"32Mi"}}"#,
+            "no request above its limit",
+        ),
         ("--authority-host", "https://user:pass@entra.test/", "must be an https URL"),
         ("--authority-host", "https://entra.test:65536/", "must be an https URL"),
         ("--token-path", "var/run", "must be an absolute path"),

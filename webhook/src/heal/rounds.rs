@@ -225,7 +225,11 @@ impl Look<'_> {
         if namespace == own || entry == Entry::Missing {
             return Ok(());
         }
-        let facts = Facts { service_account: entry.known(), namespace: index.namespace(namespace) };
+        let facts = Facts {
+            service_account: entry.known(),
+            namespace: index.namespace(namespace),
+            limits: index.limits(namespace),
+        };
         let conditional = self.asked.conditional;
         let reach = self.asked.reach(namespace).await?;
         let mut verdict = judge(&pod, &live, facts.known(), reach, None, settings);

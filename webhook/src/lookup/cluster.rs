@@ -1,47 +1,123 @@
-//! The cluster's answer: from the index, else from the API server, once and not for long.
+//! The cluster's answer: from the index as far as that is trusted, else from the API server, once and not for long.
 
-use super::{Entry, Facts, Index, Lookup, Question, Unavailable, watch};
+use super::{
+    Entry, Facts, Index, Live, Lookup, Question, Unavailable,
+    freshness::{Ceiling, Memory, Need, need},
+};
 use crate::{
     config::is_name,
     metrics::{Lookups, Source},
 };
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::{Api, Client};
-use podbadge_webhook_core::decision::OptIn;
-use std::{sync::Arc, time::Duration};
-use tokio::{sync::Semaphore, time};
-
-/// Live reads at the same time. A burst of pods whose service accounts are all new must not become a burst on the API
-/// server.
-const LIVE_READS: usize = 64;
+use podbadge_webhook_core::{
+    decision::OptIn,
+    identity::{Namespace, ServiceAccount},
+};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
 
 /// Looks service accounts up in the index and, where that does not know, at the API server.
 pub struct Cluster {
-    client: Client,
     index: Arc<Index>,
-    live: Semaphore,
+    live: Arc<Live>,
+    /// Whether the operator named a tenant, so that nobody else has to.
+    default_tenant: bool,
+    ceiling: Mutex<Ceiling>,
     metrics: Lookups,
 }
 
+// === impl Cluster ===
+
 impl Cluster {
-    /// Answers from the index, which someone else keeps up to date.
-    pub fn new(client: Client, index: Arc<Index>, metrics: Lookups) -> Self {
-        Self { client, index, live: Semaphore::new(LIVE_READS), metrics }
+    /// Answers from the index, which someone else keeps up to date, and from live reads.
+    pub fn new(index: Arc<Index>, live: Arc<Live>, default_tenant: bool, metrics: Lookups) -> Self {
+        let ceiling = Mutex::new(Ceiling::new(Instant::now()));
+        Self { index, live, default_tenant, ceiling, metrics }
     }
 
-    async fn read(&self, question: Question<'_>, deadline: Duration) -> Result<Facts, Unavailable> {
-        let api = Api::<ServiceAccount>::namespaced(self.client.clone(), question.namespace);
-        let read = async {
-            // The semaphore is never closed, so a permit is only waited for.
-            let _permit = self.live.acquire().await;
-            api.get_metadata_opt(question.service_account).await
+    async fn account(
+        &self,
+        question: Question<'_>,
+        deadline: Duration,
+    ) -> Result<Option<Arc<ServiceAccount>>, Unavailable> {
+        let Question { namespace, service_account: name, opt_in } = question;
+        let settles = |account: Option<&ServiceAccount>| account.is_some_and(|account| account.client_id.is_some());
+        let entry = self.index.service_account(namespace, name);
+        let memory = match &entry {
+            Entry::Missing => Memory::Missing,
+            Entry::Annotated(account) if account.client_id.is_some() => Memory::With,
+            Entry::Annotated(_) | Entry::Plain(_) => Memory::Without,
         };
-        let object = time::timeout(deadline, read)
-            .await
-            .map_err(|_| Unavailable::Timeout(deadline))?
-            .map_err(|error| Unavailable::Failed(Box::new(error)))?;
-        let service_account = object.map(|object| Arc::new(watch::account(&object)));
-        Ok(Facts { service_account, namespace: self.index.namespace(question.namespace) })
+        let need = need(memory, opt_in, self.index.accounts_watch.gap());
+        let recent = self.live.recent_account(namespace, name);
+        if let Some(recent) = recent.filter(|recent| need != Need::Read || settles(Some(recent))) {
+            self.metrics.count(Source::Memory);
+            return Ok(Some(recent));
+        }
+        let read = self.live.account(namespace, name, deadline, settles);
+        Ok(self.resolve(need, read).await?.unwrap_or_else(|| entry.known()))
+    }
+
+    /// Asked only for pods that are opted in.
+    async fn namespace(
+        &self,
+        question: Question<'_>,
+        account: &ServiceAccount,
+        deadline: Duration,
+    ) -> Result<Arc<Namespace>, Unavailable> {
+        let name = question.namespace;
+        let memory = self.index.namespace(name);
+        // An account that says it all leaves nothing to the namespace.
+        if account.client_id.is_some() && account.tenant_id.is_some() {
+            return Ok(memory);
+        }
+        let settles = |namespace: &Namespace| {
+            let client_id = account.client_id.is_some() || namespace.client_id.is_some();
+            let tenant_id = account.tenant_id.is_some() || namespace.tenant_id.is_some() || self.default_tenant;
+            client_id && tenant_id
+        };
+        let held = if settles(&memory) { Memory::With } else { Memory::Without };
+        let need = need(held, question.opt_in, self.index.namespaces_watch.gap());
+        let recent = self.live.recent_namespace(name);
+        if let Some(recent) = recent.filter(|recent| need != Need::Read || settles(recent)) {
+            return Ok(recent);
+        }
+        let read = self.live.namespace(name, deadline, settles);
+        Ok(self.resolve(need, read).await?.unwrap_or(memory))
+    }
+
+    /// What was read; `None` where memory has to do.
+    async fn resolve<T>(
+        &self,
+        need: Need,
+        read: impl Future<Output = Result<T, Unavailable>>,
+    ) -> Result<Option<T>, Unavailable> {
+        if need == Need::Confirm && !self.ceiling().admits(Instant::now()) {
+            self.metrics.count(Source::Memory);
+            return Ok(None);
+        }
+        match read.await {
+            Ok(value) => {
+                self.metrics.count(Source::Live);
+                Ok(Some(value))
+            }
+            Err(error) => {
+                self.metrics.count(Source::Failed);
+                if need == Need::Read {
+                    return Err(error);
+                }
+                tracing::debug!(%error, "Not confirmed, memory counts");
+                self.ceiling().pause(Instant::now());
+                Ok(None)
+            }
+        }
+    }
+
+    fn ceiling(&self) -> std::sync::MutexGuard<'_, Ceiling> {
+        self.ceiling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -53,82 +129,19 @@ impl Lookup for Cluster {
             self.metrics.count(Source::Memory);
             return Ok(Facts::default());
         }
-        let entry = self.index.service_account(question.namespace, question.service_account);
-        // The watch is always a little late. An account it has not seen is read, whoever asks; one without an identity
-        // only for a pod that expects one, because nearly all pods of a cluster have such an account.
-        let known = match (&entry, question.opt_in) {
-            (Entry::Annotated(account), _) => account.client_id.is_some() || question.opt_in != OptIn::Label,
-            (Entry::Plain, OptIn::ServiceAccount) => true,
-            (Entry::Plain, OptIn::Label) | (Entry::Missing, _) => false,
+        let asked = Instant::now();
+        let service_account = self.account(question, deadline).await?;
+        let opted_in = |account: &ServiceAccount| question.opt_in == OptIn::Label || account.client_id.is_some();
+        let namespace = match service_account.as_deref().filter(|account| opted_in(account)) {
+            Some(account) => {
+                let left = deadline.saturating_sub(asked.elapsed());
+                self.namespace(question, account, left).await?
+            }
+            None => self.index.namespace(question.namespace),
         };
-        if known {
-            self.metrics.count(Source::Memory);
-            return Ok(Facts { service_account: entry.known(), namespace: self.index.namespace(question.namespace) });
-        }
-        let facts = self.read(question, deadline).await;
-        self.metrics.count(if facts.is_ok() { Source::Live } else { Source::Failed });
-        facts
+        Ok(Facts { service_account, namespace, limits: self.index.limits(question.namespace) })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::{Json, Router};
-    use http::{Request, Response, StatusCode};
-    use podbadge_runtime::metrics::Registry;
-    use serde_json::json;
-    use std::sync::Mutex;
-    use tower::ServiceExt as _;
-
-    /// A cluster whose API server knows nothing, forbids everything, and remembers what it was asked.
-    fn forbidding() -> (Cluster, Arc<Mutex<Vec<String>>>) {
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let paths = Arc::clone(&asked);
-        let status = json!({
-            "kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "not\nfor you",
-        });
-        let answers = Router::new().fallback(move |uri: http::Uri| {
-            paths.lock().unwrap().push(uri.to_string());
-            async move { (StatusCode::FORBIDDEN, Json(status)) }
-        });
-        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
-            let answers = answers.clone();
-            async move {
-                let answer: Response<axum::body::Body> =
-                    answers.oneshot(request.map(axum::body::Body::new)).await.unwrap_or_else(|never| match never {});
-                Ok::<_, std::io::Error>(answer)
-            }
-        });
-        let client = Client::new(service, "default");
-        (Cluster::new(client, Arc::default(), Lookups::register(&mut Registry::default())), asked)
-    }
-
-    #[tokio::test]
-    async fn what_is_no_name_is_not_asked_for() {
-        let (cluster, asked) = forbidding();
-        for (namespace, service_account) in [
-            ("shop", "../secrets/podbadge-webhook-tls"),
-            ("shop", ".."),
-            ("shop", "x?watch=true"),
-            ("shop", "x y"),
-            ("shop", "x%2fy"),
-            ("../kube-system", "x"),
-            ("", "x"),
-        ] {
-            let question = Question { namespace, service_account, opt_in: OptIn::Label };
-            let facts = cluster.facts(question, Duration::from_secs(1)).await.unwrap();
-            assert!(facts.service_account.is_none(), "{namespace}/{service_account}");
-        }
-        assert!(asked.lock().unwrap().is_empty(), "{asked:?}");
-    }
-
-    #[tokio::test]
-    async fn a_refusal_is_told_in_one_line() {
-        let (cluster, asked) = forbidding();
-        let question = Question { namespace: "shop", service_account: "till", opt_in: OptIn::Label };
-        let error = cluster.facts(question, Duration::from_secs(1)).await.unwrap_err();
-        assert_eq!(error.to_string(), "the service account could not be read: 403 Forbidden: not for you");
-        assert_eq!(*asked.lock().unwrap(), ["/api/v1/namespaces/shop/serviceaccounts/till"]);
-    }
-}
+mod tests;

@@ -1,24 +1,39 @@
-//! All service accounts and annotated namespaces of the cluster in little memory: their names, and of the few that are
-//! annotated what the annotations say.
+//! All service accounts, annotated namespaces and LimitRanges of the cluster in little memory: their names, and of the few
+//! that say something to us what they say.
 
-use podbadge_webhook_core::identity::{Namespace, ServiceAccount};
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+mod marked;
+
+use marked::Marked;
+use podbadge_webhook_core::{
+    identity::{Namespace, ServiceAccount},
+    resources::Limits,
 };
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
+};
+use tokio::time::Instant;
 
-/// The set, shared by watches that write and reviews that read.
+/// The set, shared by watches that write and reviews that read. While a list comes in, what was known before stands beside
+/// what is listed, so a second list needs no second set; what it did not name is dropped at its end.
 #[derive(Debug, Default)]
 pub struct Index {
-    accounts: RwLock<Accounts>,
-    namespaces: RwLock<Namespaces>,
+    /// Without annotations only the name is kept.
+    accounts: RwLock<Marked<Option<Arc<ServiceAccount>>>>,
+    /// The annotated ones; they lie in no namespace.
+    namespaces: RwLock<Marked<Arc<Namespace>>>,
+    /// Those that demand something of containers.
+    limits: RwLock<Marked<Arc<Limits>>>,
+    /// What these demand, once each: platforms give many namespaces the same.
+    shapes: Mutex<HashSet<Arc<Limits>>>,
+    /// What the namespaces that say nothing have in common.
+    plain_account: Arc<ServiceAccount>,
+    plain_namespace: Arc<Namespace>,
+    pub(super) accounts_watch: Health,
+    pub(super) namespaces_watch: Health,
+    pub(super) limits_watch: Health,
 }
-
-/// Service accounts by namespace and name; without annotations only the name is kept.
-pub(super) type Accounts = HashMap<Box<str>, HashMap<Box<str>, Option<Arc<ServiceAccount>>>>;
-
-/// The annotated namespaces by name.
-pub(super) type Namespaces = HashMap<Box<str>, Arc<Namespace>>;
 
 /// What the index holds of a service account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,134 +41,178 @@ pub enum Entry {
     /// It says something to us.
     Annotated(Arc<ServiceAccount>),
     /// It exists.
-    Plain,
+    Plain(Arc<ServiceAccount>),
     /// It is not known here.
     Missing,
 }
+
+/// Whether a watch runs, and if not, since when.
+#[derive(Debug)]
+pub(super) struct Health(RwLock<Option<Instant>>);
+
+/// Distinct demands that are held before those that nobody makes any more are looked for.
+const SHAPES: usize = 64;
+
+// === impl Entry ===
 
 impl Entry {
     /// What is known of the service account; `None` where it is missing.
     pub fn known(self) -> Option<Arc<ServiceAccount>> {
         match self {
-            Self::Annotated(account) => Some(account),
-            Self::Plain => Some(Arc::default()),
+            Self::Annotated(account) | Self::Plain(account) => Some(account),
             Self::Missing => None,
         }
     }
 }
 
+// === impl Index ===
+
 impl Index {
     /// The service account.
     pub fn service_account(&self, namespace: &str, name: &str) -> Entry {
-        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
-        match accounts.get(namespace).and_then(|accounts| accounts.get(name)) {
+        match read(&self.accounts).get(namespace, name) {
             Some(Some(account)) => Entry::Annotated(Arc::clone(account)),
-            Some(None) => Entry::Plain,
+            Some(None) => Entry::Plain(Arc::clone(&self.plain_account)),
             None => Entry::Missing,
         }
     }
 
     /// The namespaces with a service account that names an identity.
     pub fn annotated_namespaces(&self) -> Vec<Box<str>> {
-        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
         let names = |account: &Option<Arc<ServiceAccount>>| account.as_ref().is_some_and(|it| it.client_id.is_some());
-        accounts.iter().filter(|(_, within)| within.values().any(names)).map(|(name, _)| name.clone()).collect()
+        read(&self.accounts).namespaces_with(names).map(Into::into).collect()
     }
 
-    /// The namespace's annotations, which are empty for nearly all.
+    /// What the namespace says, which is nothing for nearly all.
     pub fn namespace(&self, name: &str) -> Arc<Namespace> {
-        let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
-        namespaces.get(name).map(Arc::clone).unwrap_or_default()
+        Arc::clone(read(&self.namespaces).get("", name).unwrap_or(&self.plain_namespace))
+    }
+
+    /// What the namespace's LimitRanges demand together, if there are any.
+    pub fn limits(&self, namespace: &str) -> Option<Arc<Limits>> {
+        let limits = read(&self.limits);
+        let mut demands = limits.of(namespace);
+        let first = demands.next()?;
+        let all = demands.fold(None, |all: Option<Limits>, next| Some(all.as_ref().unwrap_or(first).and(next)));
+        Some(all.map_or_else(|| Arc::clone(first), Arc::new))
     }
 
     /// Puts a service account in, in place of what was there.
     pub fn insert_account(&self, namespace: &str, name: &str, account: ServiceAccount) {
-        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
-        put_account(&mut accounts, namespace, name, account);
+        let account = (!account.is_empty()).then(|| Arc::new(account));
+        write(&self.accounts).insert(namespace, name, account);
     }
 
     /// Takes a service account out.
     pub(super) fn remove_account(&self, namespace: &str, name: &str) {
-        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(within) = accounts.get_mut(namespace) {
-            within.remove(name);
-            if within.is_empty() {
-                accounts.remove(namespace);
-            }
-        }
+        write(&self.accounts).remove(namespace, name);
     }
 
-    /// Puts a whole list in, in place of all that was there.
-    pub(super) fn replace_accounts(&self, accounts: Accounts) {
-        *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = accounts;
+    /// Begins a list of all service accounts.
+    pub(super) fn begin_accounts(&self) {
+        write(&self.accounts).begin();
+    }
+
+    /// Drops what the list did not name.
+    pub(super) fn complete_accounts(&self) {
+        write(&self.accounts).complete();
     }
 
     /// Puts a namespace in, in place of what was there.
     pub fn insert_namespace(&self, name: &str, namespace: Namespace) {
-        let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-        put_namespace(&mut namespaces, name, namespace);
+        let mut namespaces = write(&self.namespaces);
+        if namespace.is_empty() {
+            namespaces.remove("", name);
+        } else {
+            namespaces.insert("", name, Arc::new(namespace));
+        }
     }
 
     /// Takes a namespace out.
     pub(super) fn remove_namespace(&self, name: &str) {
-        self.namespaces.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        write(&self.namespaces).remove("", name);
     }
 
-    /// Puts a whole list in, in place of all that was there.
-    pub(super) fn replace_namespaces(&self, namespaces: Namespaces) {
-        *self.namespaces.write().unwrap_or_else(PoisonError::into_inner) = namespaces;
+    /// Begins a list of all namespaces.
+    pub(super) fn begin_namespaces(&self) {
+        write(&self.namespaces).begin();
+    }
+
+    /// Drops what the list did not name.
+    pub(super) fn complete_namespaces(&self) {
+        write(&self.namespaces).complete();
+    }
+
+    /// Puts a LimitRange in, in place of what was there.
+    pub fn insert_limits(&self, namespace: &str, name: &str, limits: Limits) {
+        if limits.is_empty() {
+            self.remove_limits(namespace, name);
+        } else {
+            let shape = self.shape(limits);
+            write(&self.limits).insert(namespace, name, shape);
+        }
+    }
+
+    /// Takes a LimitRange out.
+    pub(super) fn remove_limits(&self, namespace: &str, name: &str) {
+        write(&self.limits).remove(namespace, name);
+    }
+
+    /// Begins a list of all LimitRanges.
+    pub(super) fn begin_limits(&self) {
+        write(&self.limits).begin();
+    }
+
+    /// Drops what the list did not name.
+    pub(super) fn complete_limits(&self) {
+        write(&self.limits).complete();
+    }
+
+    fn shape(&self, limits: Limits) -> Arc<Limits> {
+        let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shape) = shapes.get(&limits) {
+            return Arc::clone(shape);
+        }
+        if shapes.len() >= SHAPES && shapes.len() == shapes.capacity() {
+            shapes.retain(|shape| Arc::strong_count(shape) > 1);
+        }
+        let shape = Arc::new(limits);
+        shapes.insert(Arc::clone(&shape));
+        shape
     }
 }
 
-/// Puts a service account into a list that is being built.
-pub(super) fn put_account(accounts: &mut Accounts, namespace: &str, name: &str, account: ServiceAccount) {
-    let account = (!account.is_empty()).then(|| Arc::new(account));
-    match accounts.get_mut(namespace) {
-        Some(within) => within.insert(name.into(), account),
-        None => accounts.entry(namespace.into()).or_default().insert(name.into(), account),
-    };
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Puts a namespace into a list that is being built.
-pub(super) fn put_namespace(namespaces: &mut Namespaces, name: &str, namespace: Namespace) {
-    if namespace.is_empty() {
-        namespaces.remove(name);
-    } else {
-        namespaces.insert(name.into(), Arc::new(namespace));
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+// === impl Health ===
+
+impl Health {
+    /// How long the watch has been interrupted; nothing while it runs.
+    pub(super) fn gap(&self) -> Duration {
+        read(&self.0).map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    pub(super) fn connected(&self) {
+        *write(&self.0) = None;
+    }
+
+    pub(super) fn interrupted(&self) {
+        write(&self.0).get_or_insert_with(Instant::now);
+    }
+}
+
+/// A watch that has not begun is interrupted.
+impl Default for Health {
+    fn default() -> Self {
+        Self(RwLock::new(Some(Instant::now())))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use podbadge_webhook_core::{contract, value::Id};
-
-    #[test]
-    fn names_are_kept_of_all_and_annotations_of_few() {
-        let index = Index::default();
-        let annotated = || ServiceAccount::from_annotations([(contract::CLIENT_ID, "c")]);
-        index.insert_account("shop", "till", annotated());
-        index.insert_account("shop", "default", ServiceAccount::default());
-        assert_eq!(index.service_account("shop", "till"), Entry::Annotated(Arc::new(annotated())));
-        assert_eq!(index.service_account("shop", "default"), Entry::Plain);
-        assert_eq!(index.service_account("shop", "other"), Entry::Missing);
-        assert_eq!(index.service_account("other", "till"), Entry::Missing);
-
-        index.insert_account("shop", "till", ServiceAccount::default());
-        assert_eq!(index.service_account("shop", "till"), Entry::Plain);
-        index.remove_account("shop", "till");
-        assert_eq!(index.service_account("shop", "till"), Entry::Missing);
-
-        index.replace_accounts(Accounts::new());
-        assert_eq!(index.service_account("shop", "default"), Entry::Missing);
-    }
-
-    #[test]
-    fn a_namespace_that_loses_its_annotations_is_like_all_others() {
-        let index = Index::default();
-        index.insert_namespace("shop", Namespace::read([], [(contract::TENANT_ID, "t")]));
-        assert_eq!(index.namespace("shop").tenant_id, Id::parse("t"));
-        index.insert_namespace("shop", Namespace::default());
-        assert_eq!(*index.namespace("shop"), Namespace::default());
-    }
-}
+mod tests;

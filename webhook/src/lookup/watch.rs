@@ -1,159 +1,216 @@
-//! Follows the cluster's service accounts and namespaces into the index.
+//! Follows the cluster's service accounts, namespaces and LimitRanges into the index.
 //!
 //! No whole object is kept: a reflector's store of 100,000 service accounts takes 600 MiB, this takes a few.
 
-use super::index::{self, Accounts, Index, Namespaces};
-use futures_util::TryStreamExt as _;
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::{
-    Api, Client, ResourceExt as _,
-    core::PartialObjectMeta,
-    runtime::{
-        WatchStreamExt as _,
-        watcher::{self, Event},
-    },
-};
+mod object;
+mod stream;
+
+pub(super) use object::Object;
+
+use super::{Index, Live, index::Health};
+use crate::metrics::Watched;
+use kube::Client;
 use podbadge_runtime::ready::{Latch, Readiness};
-use podbadge_webhook_core::identity;
-use std::{mem, pin::pin, sync::Arc};
+use podbadge_webhook_core::resources::{Limits, Spec};
+use serde::de::IgnoredAny;
+use std::sync::Arc;
+use stream::{Kind, Target, follow};
 
-/// Objects a page: large enough to be quick, small enough to be no memory spike.
-const PAGE: u32 = 500;
+const ACCOUNTS: Kind = Kind { name: "service accounts", path: "/api/v1/serviceaccounts", spec: false };
+const NAMESPACES: Kind = Kind { name: "namespaces", path: "/api/v1/namespaces", spec: false };
+const LIMIT_RANGES: Kind = Kind { name: "limit ranges", path: "/api/v1/limitranges", spec: true };
 
-/// Both watches, with the latches they open when their first list is in.
+/// The watches, with the latches they open when their first list is in.
 pub struct Watches {
     client: Client,
+    accounts: ToAccounts,
+    namespaces: ToNamespaces,
+    limits: ToLimits,
+}
+
+/// What all watches do besides: readiness at the first list, and health.
+struct Common {
     index: Arc<Index>,
-    accounts: Latch,
-    namespaces: Latch,
+    health: fn(&Index) -> &Health,
+    latch: Option<Latch>,
+    metrics: Watched,
 }
 
-/// What the watch of one kind does with its events.
-trait Target<K> {
-    fn begin(&mut self);
-    fn listed(&mut self, object: &PartialObjectMeta<K>);
-    fn complete(&mut self);
-    fn changed(&mut self, object: &PartialObjectMeta<K>);
-    fn deleted(&mut self, object: &PartialObjectMeta<K>);
+struct ToAccounts {
+    common: Common,
+    live: Arc<Live>,
 }
 
-struct ToAccounts(Arc<Index>, Accounts);
+struct ToNamespaces {
+    common: Common,
+    live: Arc<Live>,
+}
 
-struct ToNamespaces(Arc<Index>, Namespaces);
+struct ToLimits(Common);
 
 // === impl Watches ===
 
 impl Watches {
     /// Prepares the watches; the process is not ready until their first lists are in.
-    pub fn new(client: Client, index: Arc<Index>, readiness: &Readiness) -> Self {
+    pub fn new(
+        client: Client,
+        index: &Arc<Index>,
+        live: &Arc<Live>,
+        readiness: &Readiness,
+        metrics: &crate::metrics::Watches,
+    ) -> Self {
+        let common = |health, what, kind: Kind| Common {
+            index: Arc::clone(index),
+            health,
+            latch: Some(readiness.latch(what)),
+            metrics: metrics.of(kind.name),
+        };
+        let accounts = common(|index| &index.accounts_watch, "service accounts listed", ACCOUNTS);
+        let namespaces = common(|index| &index.namespaces_watch, "namespaces listed", NAMESPACES);
+        let limits = common(|index| &index.limits_watch, "limit ranges listed", LIMIT_RANGES);
         Self {
             client,
-            index,
-            accounts: readiness.latch("service accounts listed"),
-            namespaces: readiness.latch("namespaces listed"),
+            accounts: ToAccounts { common: accounts, live: Arc::clone(live) },
+            namespaces: ToNamespaces { common: namespaces, live: Arc::clone(live) },
+            limits: ToLimits(limits),
         }
     }
 
-    /// Follows both kinds. Errors are logged and followed by another try, with growing pauses; it ends only when dropped.
+    /// Follows all kinds. Errors are logged and followed by another try; it ends only when dropped.
     pub async fn run(self) {
-        let Self { client, index, accounts, namespaces } = self;
-        let to_accounts = ToAccounts(Arc::clone(&index), Accounts::new());
-        let to_namespaces = ToNamespaces(index, Namespaces::new());
+        let Self { client, accounts, namespaces, limits } = self;
         tokio::join!(
-            follow::<ServiceAccount>(Api::all(client.clone()), to_accounts, accounts, "service accounts"),
-            follow::<Namespace>(Api::all(client), to_namespaces, namespaces, "namespaces"),
+            follow(client.clone(), ACCOUNTS, accounts),
+            follow(client.clone(), NAMESPACES, namespaces),
+            follow(client, LIMIT_RANGES, limits),
         );
     }
 }
 
-async fn follow<K>(api: Api<PartialObjectMeta<K>>, mut target: impl Target<K>, latch: Latch, kind: &'static str)
-where
-    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + 'static,
-{
-    let config = watcher::Config::default().page_size(PAGE);
-    let mut events = pin!(watcher::watcher(api, config).default_backoff());
-    let mut latch = Some(latch);
-    loop {
-        match events.try_next().await {
-            Ok(Some(Event::Init)) => target.begin(),
-            Ok(Some(Event::InitApply(object))) => target.listed(&object),
-            Ok(Some(Event::InitDone)) => {
-                target.complete();
-                if let Some(latch) = latch.take() {
-                    latch.open();
-                }
-                tracing::info!(kind, "Listed");
-            }
-            Ok(Some(Event::Apply(object))) => target.changed(&object),
-            Ok(Some(Event::Delete(object))) => target.deleted(&object),
-            Ok(None) => break,
-            Err(error) => tracing::warn!(kind, %error, "Watch interrupted, trying again"),
+// === impl Common ===
+
+impl Common {
+    fn complete(&mut self) {
+        if let Some(latch) = self.latch.take() {
+            latch.open();
         }
+        self.metrics.listed();
     }
-    tracing::error!(kind, "Watch ended");
+
+    fn connected(&self) {
+        (self.health)(&self.index).connected();
+        self.metrics.connected(true);
+    }
+
+    fn interrupted(&self) {
+        (self.health)(&self.index).interrupted();
+        self.metrics.connected(false);
+    }
 }
 
-/// Reads the annotations of a service account.
-pub(super) fn account<K>(object: &PartialObjectMeta<K>) -> identity::ServiceAccount {
-    identity::ServiceAccount::from_annotations(annotations(object))
-}
+// === impl Target ===
 
-fn namespace<K>(object: &PartialObjectMeta<K>) -> identity::Namespace {
-    let labels = object.metadata.labels.iter().flatten();
-    identity::Namespace::read(labels.map(|(key, value)| (key.as_str(), value.as_str())), annotations(object))
-}
+impl Target for ToAccounts {
+    type Spec = IgnoredAny;
 
-fn annotations<K>(object: &PartialObjectMeta<K>) -> impl Iterator<Item = (&str, &str)> {
-    let annotations = object.metadata.annotations.iter().flatten();
-    annotations.map(|(key, value)| (key.as_str(), value.as_str()))
-}
-
-// === impl ToAccounts ===
-
-impl Target<ServiceAccount> for ToAccounts {
     fn begin(&mut self) {
-        self.1.clear();
+        self.common.index.begin_accounts();
     }
 
-    fn listed(&mut self, object: &PartialObjectMeta<ServiceAccount>) {
-        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-        index::put_account(&mut self.1, namespace, &object.name_any(), account(object));
+    fn listed(&mut self, object: &Object) {
+        let metadata = &object.metadata;
+        self.common.index.insert_account(&metadata.namespace, &metadata.name, object.account());
     }
 
     fn complete(&mut self) {
-        self.0.replace_accounts(mem::take(&mut self.1));
+        self.common.index.complete_accounts();
+        self.common.complete();
     }
 
-    fn changed(&mut self, object: &PartialObjectMeta<ServiceAccount>) {
-        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-        self.0.insert_account(namespace, &object.name_any(), account(object));
+    fn changed(&mut self, object: &Object) {
+        self.listed(object);
+        self.live.account_changed(&object.metadata.namespace, &object.metadata.name);
     }
 
-    fn deleted(&mut self, object: &PartialObjectMeta<ServiceAccount>) {
-        self.0.remove_account(object.metadata.namespace.as_deref().unwrap_or_default(), &object.name_any());
+    fn deleted(&mut self, object: &Object) {
+        self.common.index.remove_account(&object.metadata.namespace, &object.metadata.name);
+        self.live.account_changed(&object.metadata.namespace, &object.metadata.name);
+    }
+
+    fn connected(&mut self) {
+        self.common.connected();
+    }
+
+    fn interrupted(&mut self) {
+        self.common.interrupted();
     }
 }
 
-// === impl ToNamespaces ===
+impl Target for ToNamespaces {
+    type Spec = IgnoredAny;
 
-impl Target<Namespace> for ToNamespaces {
     fn begin(&mut self) {
-        self.1.clear();
+        self.common.index.begin_namespaces();
     }
 
-    fn listed(&mut self, object: &PartialObjectMeta<Namespace>) {
-        index::put_namespace(&mut self.1, &object.name_any(), namespace(object));
+    fn listed(&mut self, object: &Object) {
+        self.common.index.insert_namespace(&object.metadata.name, object.namespace());
     }
 
     fn complete(&mut self) {
-        self.0.replace_namespaces(mem::take(&mut self.1));
+        self.common.index.complete_namespaces();
+        self.common.complete();
     }
 
-    fn changed(&mut self, object: &PartialObjectMeta<Namespace>) {
-        self.0.insert_namespace(&object.name_any(), namespace(object));
+    fn changed(&mut self, object: &Object) {
+        self.listed(object);
+        self.live.namespace_changed(&object.metadata.name);
     }
 
-    fn deleted(&mut self, object: &PartialObjectMeta<Namespace>) {
-        self.0.remove_namespace(&object.name_any());
+    fn deleted(&mut self, object: &Object) {
+        self.common.index.remove_namespace(&object.metadata.name);
+        self.live.namespace_changed(&object.metadata.name);
+    }
+
+    fn connected(&mut self) {
+        self.common.connected();
+    }
+
+    fn interrupted(&mut self) {
+        self.common.interrupted();
+    }
+}
+
+impl Target for ToLimits {
+    type Spec = Spec;
+
+    fn begin(&mut self) {
+        self.0.index.begin_limits();
+    }
+
+    fn listed(&mut self, object: &Object<Spec>) {
+        let metadata = &object.metadata;
+        self.0.index.insert_limits(&metadata.namespace, &metadata.name, Limits::from(&object.spec));
+    }
+
+    fn complete(&mut self) {
+        self.0.index.complete_limits();
+        self.0.complete();
+    }
+
+    fn changed(&mut self, object: &Object<Spec>) {
+        self.listed(object);
+    }
+
+    fn deleted(&mut self, object: &Object<Spec>) {
+        self.0.index.remove_limits(&object.metadata.namespace, &object.metadata.name);
+    }
+
+    fn connected(&mut self) {
+        self.0.connected();
+    }
+
+    fn interrupted(&mut self) {
+        self.0.interrupted();
     }
 }

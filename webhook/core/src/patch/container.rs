@@ -3,7 +3,10 @@
 //! that it needs beyond.
 
 use super::Mount;
-use crate::plan::{Injected, Role, Variable};
+use crate::{
+    plan::{Injected, Role, Variable},
+    resources::Resources,
+};
 use podbadge_sidecar_core::contract as names;
 use serde::Serialize;
 
@@ -19,7 +22,7 @@ pub(super) struct Container<'a> {
     volume_mounts: Option<[Mount<'a>; 1]>,
     security_context: SecurityContext,
     #[serde(skip_serializing_if = "Option::is_none")]
-    resources: Option<Resources>,
+    resources: Option<&'a Resources>,
     #[serde(flatten)]
     run: Run,
 }
@@ -53,18 +56,6 @@ struct Capabilities {
 #[derive(Serialize)]
 struct SeccompProfile {
     r#type: &'static str,
-}
-
-#[derive(Serialize)]
-struct Resources {
-    requests: Amounts,
-    limits: Amounts,
-}
-
-#[derive(Serialize)]
-struct Amounts {
-    cpu: &'static str,
-    memory: &'static str,
 }
 
 /// What tells the ways to run one apart.
@@ -112,10 +103,7 @@ impl<'a> Container<'a> {
             ports: port.map(|port| [Port { container_port: port.get() }]),
             volume_mounts: mount.then_some([Mount(mount_path)]),
             security_context: SecurityContext::new(*role),
-            resources: resources.then_some(Resources {
-                requests: Amounts { cpu: "5m", memory: "8Mi" },
-                limits: Amounts { cpu: "500m", memory: "32Mi" },
-            }),
+            resources: resources.as_ref(),
             run: Run::new(*role),
         }
     }

@@ -7,6 +7,7 @@ use crate::{
     denial::Denial,
     identity::{Identity, PodSecurity},
     pod::{Container, Env, Name, Pod},
+    resources::Resources,
     settings::Settings,
     value::decimal,
     warning::Warning,
@@ -27,8 +28,8 @@ pub struct Injected<'a> {
     pub port: Option<NonZeroU16>,
     /// Whether it sees the token.
     pub mount: bool,
-    /// Whether it names its own resources; a pod that has them as a whole must not be told twice.
-    pub resources: bool,
+    /// What it requests and is limited to, once [`super::Plan::fit`] has said it.
+    pub resources: Option<Resources>,
 }
 
 /// The containers that are added.
@@ -187,7 +188,7 @@ pub(super) fn injected<'a>(pod: &Pod<'_>, context: &Context<'a>, warnings: &mut 
         let fresh = Container { name: names::CONTAINER_NAME.into(), ..Container::default() };
         let grant = context.grant(&fresh);
         let variables = grant.map(|grant| context.variables(grant, &fresh, warnings)).unwrap_or_default();
-        injected.push(container(pod, context, role, variables, placed.host.then_some(placed.port)));
+        injected.push(container(context, role, variables, placed.host.then_some(placed.port)));
     }
     if let Reach::Redirect(level) = placed.reach
         && !pod.spec.all_containers().any(is_redirection)
@@ -200,13 +201,12 @@ pub(super) fn injected<'a>(pod: &Pod<'_>, context: &Context<'a>, warnings: &mut 
             )));
         }
         let port = Variable { name: names::PORT, value: Value::text(&placed.port) };
-        injected.push(container(pod, context, Role::Redirection, vec![port], None));
+        injected.push(container(context, Role::Redirection, vec![port], None));
     }
     injected
 }
 
 fn container<'a>(
-    pod: &Pod<'_>,
     context: &Context<'a>,
     role: Role,
     variables: Vec<Variable>,
@@ -218,7 +218,7 @@ fn container<'a>(
         variables,
         port,
         mount: role != Role::Redirection,
-        resources: pod.spec.resources.is_none(),
+        resources: None,
     }
 }
 

@@ -8,6 +8,7 @@ use podbadge_webhook_core::{
     advice::{self, Context, Kind, Object},
     decision::Known,
     identity::{Namespace, ServiceAccount},
+    resources::Limits,
     settings::{self, Settings},
     warning::Warning,
 };
@@ -89,7 +90,12 @@ fn review(case: &Case) -> Vec<Warning> {
         Some(account_of(account))
     });
     let namespace = Namespace::default();
-    let known = question.map(|_| Known { service_account: account.as_ref(), namespace: &namespace, random: 0 });
+    let known = question.map(|_| Known {
+        service_account: account.as_ref(),
+        namespace: &namespace,
+        limits: &Limits::NONE,
+        random: 0,
+    });
     let context = Context { kind: kind(&case.object), namespace: "shop", known, settings: &settings };
     advice::review(&object, context)
 }

@@ -5,6 +5,7 @@ use podbadge_webhook_core::{
     decision::{self, Known, OptIn, Outcome, Screen},
     identity::{Namespace, ServiceAccount},
     pod::Pod,
+    resources::{Limits, Spec},
     settings::{self, DefaultMode, Roots, Settings},
     value::Expiration,
 };
@@ -23,6 +24,9 @@ pub(crate) struct Cluster {
     pub(crate) service_account: Option<Object>,
     #[serde(default)]
     pub(crate) namespace: Object,
+    /// The `spec` of each LimitRange of the namespace.
+    #[serde(default)]
+    pub(crate) limit_ranges: Vec<Spec>,
     #[serde(default)]
     pub(crate) settings: Overrides,
 }
@@ -47,6 +51,8 @@ pub(crate) struct Overrides {
     pub(crate) annotated: Option<Annotated>,
     pub(crate) image: Option<String>,
     pub(crate) native: bool,
+    /// JSON, as the operator writes it.
+    pub(crate) resources: Option<String>,
     pub(crate) strict: bool,
     pub(crate) mode: Option<Mode>,
     pub(crate) unlabelled: Option<String>,
@@ -105,6 +111,7 @@ impl Cluster {
         let settings = self.settings.settings();
         let account = self.service_account.as_ref().map(|account| ServiceAccount::from_annotations(account.pairs()));
         let namespace = Namespace::read(self.namespace.labels(), self.namespace.pairs());
+        let limits = self.limit_ranges.iter().fold(Limits::default(), |limits, spec| limits.and(&spec.into()));
         let text = serde_json::to_vec(pod).unwrap();
         let view = Pod::from_json(&text).unwrap();
         let opt_in = match decision::screen(&view, &settings) {
@@ -119,7 +126,7 @@ impl Cluster {
         let random = text
             .iter()
             .fold(0xcbf2_9ce4_8422_2325, |hash: u128, byte| (hash ^ u128::from(*byte)).wrapping_mul(0x100_0000_01b3));
-        let known = Known { service_account: account.as_ref(), namespace: &namespace, random };
+        let known = Known { service_account: account.as_ref(), namespace: &namespace, limits: &limits, random };
         Admission::new(decide(&view, opt_in, known, &settings), pod)
     }
 }
@@ -168,6 +175,10 @@ impl Overrides {
                 // The default names the version, which is not what these tests are about.
                 image: or(&self.image, "example.test/podbadge-sidecar:1".to_owned()),
                 native: self.native,
+                resources: self
+                    .resources
+                    .as_ref()
+                    .map_or(default.sidecar.resources, |resources| resources.parse().unwrap()),
                 mode: match self.mode {
                     None => default.sidecar.mode,
                     Some(Mode::Auto) => DefaultMode::Auto,

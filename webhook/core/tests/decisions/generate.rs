@@ -107,6 +107,7 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
             Cluster {
                 service_account: Some(account),
                 namespace: Object::default(),
+                limit_ranges: Vec::new(),
                 settings: Overrides { tenant_id, annotated, native, mode, pull_secrets, ..Overrides::default() },
             }
         },

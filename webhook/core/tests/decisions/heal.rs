@@ -11,6 +11,7 @@ use podbadge_webhook_core::{
     heal::{Reach, Verdict, judge, owner::Owner, view::Live},
     identity::{Namespace, ServiceAccount},
     pod::Pod,
+    resources::Limits,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ fn verdict(pod: &Value, cluster: &Cluster, reach: Reach<'_>, owner: Option<&Valu
     let account = cluster.service_account.as_ref();
     let account = account.map(|account| ServiceAccount::from_annotations(account.pairs()));
     let namespace = Namespace::default();
-    let known = Known { service_account: account.as_ref(), namespace: &namespace, random: 0 };
+    let known = Known { service_account: account.as_ref(), namespace: &namespace, limits: &Limits::NONE, random: 0 };
     let (pod, live) = (Pod::from_json(text.as_bytes()).unwrap(), Live::from_json(&text).unwrap());
     match judge(&pod, &live, known, reach, owner.as_ref(), &cluster.settings.settings()) {
         Verdict::NotOurs => "not ours".to_owned(),

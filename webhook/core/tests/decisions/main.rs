@@ -8,6 +8,8 @@ mod golden;
 mod heal;
 mod oracle;
 mod properties;
+mod quantities;
+mod resources;
 mod texts;
 mod values;
 mod view;

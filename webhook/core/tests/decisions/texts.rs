@@ -5,6 +5,7 @@ use podbadge_webhook_core::{
     contract,
     decision::Reason,
     denial::{Denial, Place},
+    resources::Invalid,
     warning::{LONGEST, Warning},
 };
 use serde_json::{Value, json};
@@ -33,6 +34,11 @@ fn denials() {
             Denial::Port { value: value() },
             "sidecar_port",
             r#"pod annotation azure.workload.identity/proxy-sidecar-port is "x\"y"; it must be a port from 1 to 65535"#,
+        ),
+        (
+            Denial::Resources { value: "5m".to_owned(), why: Invalid::Unknown("gpu".to_owned()) },
+            "sidecar_resources",
+            r#"pod annotation podbadge.io/sidecar-resources is "5m": "gpu" is neither of requests and limits, nor a resource that the container uses; it must be JSON of requests and limits, each of cpu, memory and ephemeral-storage, such as {"requests":{"cpu":"5m","memory":"8Mi"},"limits":{"memory":"32Mi"}}"#,
         ),
         (
             Denial::HostNetwork,
