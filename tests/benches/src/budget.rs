@@ -57,6 +57,12 @@ pub(crate) mod figure {
         figure("webhook: memory, 20,000 annotated accounts", "MiB", Kind::Cost, 22.0);
     pub(crate) const ACCOUNTS_100K: Figure =
         figure("webhook: memory, 100,000 annotated accounts", "MiB", Kind::Cost, 40.0);
+    pub(crate) const ACCOUNTS_PEAK: Figure =
+        figure("webhook: peak memory, 100,000 accounts in a stream", "MiB", Kind::Cost, 40.0);
+    pub(crate) const ACCOUNTS_PAGED_PEAK: Figure =
+        figure("webhook: peak memory, 100,000 accounts in pages", "MiB", Kind::Cost, 44.0);
+    pub(crate) const ACCOUNTS_START: Figure =
+        figure("webhook: start to ready with 100,000 accounts", "s", Kind::Time, 5.0);
     pub(crate) const START: Figure = figure("sidecar: start to first answer", "ms", Kind::Time, 2.0);
     pub(crate) const TOKEN_MEMORY: Figure = figure("sidecar: memory after the first token", "MiB", Kind::Cost, 3.8);
     pub(crate) const TOKEN_RATE: Figure = figure("sidecar: cached tokens", "1/s", Kind::Rate, 70_000.0);

@@ -1,12 +1,13 @@
-//! As much of an API server as the webhook reads: lists and watches of service accounts and namespaces.
+//! As much of an API server as the webhook reads: lists, in a stream or in pages, and watches of service accounts,
+//! namespaces and LimitRanges.
 //!
 //! It is here so that a measurement needs nothing but the webhook; what the webhook does with a real one is shown by the
 //! cluster tests.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use axum::Router;
@@ -15,6 +16,7 @@ use axum::extract::{Path as Segments, Query, State};
 use axum::http::{StatusCode, header::CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::StreamExt as _;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
@@ -33,9 +35,24 @@ pub(crate) struct Cluster {
     pub(crate) kubeconfig: PathBuf,
 }
 
-/// How many further annotated service accounts there are.
+/// How an API server gives its first list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lists {
+    /// As the beginning of a watch.
+    Streamed,
+    /// In pages alone.
+    Paged,
+}
+
 #[derive(Debug, Clone, Copy)]
-struct Others(usize);
+struct Site {
+    /// How many further annotated service accounts there are.
+    others: usize,
+    lists: Lists,
+}
+
+/// Objects that are written into a stream at a time.
+const CHUNK: usize = 500;
 
 #[derive(Debug, Deserialize)]
 struct ListQuery {
@@ -46,17 +63,20 @@ struct ListQuery {
     /// Ours is the index of the next object.
     #[serde(default, rename = "continue")]
     next: Option<usize>,
+    #[serde(default, rename = "sendInitialEvents")]
+    initial: Option<String>,
 }
 
 impl Cluster {
     /// Serves the account of the review, and `others` more, 50 to a namespace.
-    pub(crate) async fn start(others: usize, directory: &Path) -> Result<Self> {
+    pub(crate) async fn start(others: usize, lists: Lists, directory: &Path) -> Result<Self> {
         let app = Router::new()
             .route("/version", get(version))
             .route("/api/v1/serviceaccounts", get(accounts))
             .route("/api/v1/namespaces", get(namespaces))
+            .route("/api/v1/limitranges", get(limit_ranges))
             .route("/api/v1/namespaces/{namespace}/serviceaccounts/{name}", get(account))
-            .with_state(Arc::new(Others(others)));
+            .with_state(Site { others, lists });
         let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot bind the stand-in API server")?;
         let address = listener.local_addr()?;
         let kubeconfig = directory.join(format!("kubeconfig-{others}"));
@@ -88,8 +108,8 @@ async fn version() -> Response {
     json(r#"{"major":"1","minor":"36","gitVersion":"v1.36.3","gitCommit":"","gitTreeState":"clean","buildDate":"2026-01-01T00:00:00Z","goVersion":"go1.26","compiler":"gc","platform":"linux/amd64"}"#.to_owned())
 }
 
-async fn accounts(State(others): State<Arc<Others>>, Query(query): Query<ListQuery>) -> Response {
-    page(&query, others.0 + 1, |index, text| match index {
+async fn accounts(State(site): State<Site>, Query(query): Query<ListQuery>) -> Response {
+    list(site.lists, &query, site.others + 1, |index, text| match index {
         0 => write_account(text, NAMESPACE, ACCOUNT, CLIENT_ID),
         _ => {
             let (namespace, name) = (format!("team-{}", index / 50), format!("service-{index}"));
@@ -98,11 +118,15 @@ async fn accounts(State(others): State<Arc<Others>>, Query(query): Query<ListQue
     })
 }
 
-async fn namespaces(State(others): State<Arc<Others>>, Query(query): Query<ListQuery>) -> Response {
-    page(&query, others.0 / 50 + 2, |index, text| match index {
+async fn namespaces(State(site): State<Site>, Query(query): Query<ListQuery>) -> Response {
+    list(site.lists, &query, site.others / 50 + 2, |index, text| match index {
         0 => write_namespace(text, NAMESPACE),
         _ => write_namespace(text, &format!("team-{}", index - 1)),
     })
+}
+
+async fn limit_ranges(State(site): State<Site>, Query(query): Query<ListQuery>) -> Response {
+    list(site.lists, &query, 0, |_, _| {})
 }
 
 async fn account(Segments((namespace, name)): Segments<(String, String)>) -> Response {
@@ -115,12 +139,43 @@ async fn account(Segments((namespace, name)): Segments<(String, String)>) -> Res
     json(text)
 }
 
-/// A page of a list, or a watch in which nothing happens.
-fn page(query: &ListQuery, total: usize, write: impl Fn(usize, &mut String)) -> Response {
-    if query.watch.is_some() {
-        let quiet = futures_util::stream::pending::<Result<Bytes, Infallible>>();
-        return ([(CONTENT_TYPE, "application/json")], Body::from_stream(quiet)).into_response();
+/// The bookmark that ends a streamed list.
+const LIST_ENDS: &str = concat!(
+    r#"{"type":"BOOKMARK","object":{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"#,
+    r#""resourceVersion":"1000","annotations":{"k8s.io/initial-events-end":"true"}}}}"#,
+    "\n"
+);
+
+/// A page of a list, or a watch in which nothing happens after its list.
+fn list(lists: Lists, query: &ListQuery, total: usize, write: fn(usize, &mut String)) -> Response {
+    if query.watch.is_none() {
+        return page(query, total, write);
     }
+    if query.initial.is_some() && lists == Lists::Paged {
+        let status = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Invalid","message":"sendInitialEvents is forbidden","code":422}"#;
+        return (StatusCode::UNPROCESSABLE_ENTITY, json(status.to_owned())).into_response();
+    }
+    let total = query.initial.as_ref().map(|_| total);
+    let chunks = total.into_iter().flat_map(move |total| {
+        let starts = (0..total).step_by(CHUNK);
+        starts.map(move |start| events(start..total.min(start + CHUNK), write)).chain([LIST_ENDS.to_owned()])
+    });
+    let chunks = futures_util::stream::iter(chunks.map(|chunk| Ok::<_, Infallible>(Bytes::from(chunk))));
+    let quiet = futures_util::stream::pending();
+    ([(CONTENT_TYPE, "application/json")], Body::from_stream(chunks.chain(quiet))).into_response()
+}
+
+fn events(objects: Range<usize>, write: fn(usize, &mut String)) -> String {
+    let mut text = String::new();
+    for index in objects {
+        text.push_str(r#"{"type":"ADDED","object":"#);
+        write(index, &mut text);
+        text.push_str("}\n");
+    }
+    text
+}
+
+fn page(query: &ListQuery, total: usize, write: fn(usize, &mut String)) -> Response {
     let start = query.next.unwrap_or(0);
     let end = query.limit.map_or(total, |limit| total.min(start + limit));
     let next = if end < total { format!(r#","continue":"{end}""#) } else { String::new() };

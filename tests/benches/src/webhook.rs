@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::Plan;
 use crate::budget::{Figure, Row, figure, quantile};
-use crate::cluster::{CLIENT_ID, Cluster};
+use crate::cluster::{CLIENT_ID, Cluster, Lists};
 use crate::http::answers;
 use crate::load::{self, Shape};
 use crate::process::{Process, free_port, mib};
@@ -35,16 +35,33 @@ struct Bench<'a> {
 
 struct Webhook {
     process: Process,
+    /// From the fork to readiness.
+    start: Duration,
     url: String,
+}
+
+/// What a large cluster costs.
+struct Large {
+    /// From the fork to readiness.
+    start: Duration,
+    /// Resident memory after a review, in MiB.
+    memory: f64,
+    /// Resident memory at its highest, in MiB.
+    peak: f64,
 }
 
 /// Measures all figures of the webhook.
 pub(crate) async fn measure(plan: &Plan, directory: &Path) -> Result<Vec<Row>> {
     let bench = Bench::prepare(plan, directory)?;
     let mut rows = bench.speed().await?;
-    rows.push(bench.memory(20_000, figure::ACCOUNTS_20K).await?);
+    rows.push(figure::ACCOUNTS_20K.measured(bench.with_accounts(20_000, Lists::Streamed).await?.memory));
     if !plan.quick {
-        rows.push(bench.memory(100_000, figure::ACCOUNTS_100K).await?);
+        let streamed = bench.with_accounts(100_000, Lists::Streamed).await?;
+        let paged = bench.with_accounts(100_000, Lists::Paged).await?;
+        rows.push(figure::ACCOUNTS_100K.measured(streamed.memory));
+        rows.push(figure::ACCOUNTS_PEAK.measured(streamed.peak));
+        rows.push(figure::ACCOUNTS_PAGED_PEAK.measured(paged.peak));
+        rows.push(figure::ACCOUNTS_START.measured(streamed.start.as_secs_f64()));
     }
     Ok(rows)
 }
@@ -75,10 +92,11 @@ impl<'a> Bench<'a> {
         let mut process = Process::start(command, &log)?;
         // The stand-in API server runs in this process, on other threads.
         let process = tokio::task::spawn_blocking(move || {
-            process.until(&log, || answers(admin, "/readyz")).context("podbadge-webhook")?;
-            anyhow::Ok(process)
+            let start = process.until(&log, || answers(admin, "/readyz")).context("podbadge-webhook")?;
+            anyhow::Ok((process, start))
         });
-        Ok(Webhook { process: process.await??, url: format!("https://{listen}/mutate-v1-pod?timeout=5s") })
+        let (process, start) = process.await??;
+        Ok(Webhook { process, start, url: format!("https://{listen}/mutate-v1-pod?timeout=5s") })
     }
 
     /// What is fast must be right as well: one review is read back before any is counted.
@@ -103,7 +121,7 @@ impl<'a> Bench<'a> {
     }
 
     async fn speed(&self) -> Result<Vec<Row>> {
-        let cluster = Cluster::start(0, self.directory).await?;
+        let cluster = Cluster::start(0, Lists::Streamed, self.directory).await?;
         let webhook = self.start(&cluster).await?;
         self.verify(&webhook).await?;
         let few = self.plan.requests;
@@ -141,11 +159,12 @@ impl<'a> Bench<'a> {
         Ok(rows.into_iter().filter_map(|(figure, time)| Some(figure.measured(time? / 1000.0))).collect())
     }
 
-    /// Resident memory with that many annotated accounts in the cluster, after a review.
-    async fn memory(&self, accounts: usize, figure: Figure) -> Result<Row> {
-        let cluster = Cluster::start(accounts, self.directory).await?;
+    /// The webhook in a cluster with that many annotated accounts.
+    async fn with_accounts(&self, accounts: usize, lists: Lists) -> Result<Large> {
+        let cluster = Cluster::start(accounts, lists, self.directory).await?;
         let webhook = self.start(&cluster).await?;
         self.verify(&webhook).await?;
-        Ok(figure.measured(mib(webhook.process.memory()?)))
+        let Webhook { process, start, .. } = &webhook;
+        Ok(Large { start: *start, memory: mib(process.memory()?), peak: mib(process.peak_memory()?) })
     }
 }
