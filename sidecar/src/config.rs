@@ -152,22 +152,16 @@ fn identity_header(vars: Vars<'_>) -> Result<Option<Secret>, Wrong> {
 fn authority(vars: Vars<'_>) -> Result<Url, Wrong> {
     let value = text(vars, contract::AUTHORITY_HOST)?;
     let value = value.unwrap_or_else(|| contract::DEFAULT_AUTHORITY_HOST.to_owned());
-    https_url(contract::AUTHORITY_HOST, value, contract::DEFAULT_AUTHORITY_HOST)
+    https_url(contract::AUTHORITY_HOST, &value, contract::DEFAULT_AUTHORITY_HOST)
 }
 
-/// The assertion goes to this address, so nothing about it is lenient.
-fn https_url(variable: &'static str, value: String, example: &str) -> Result<Url, Wrong> {
-    let url = Url::parse(&value).ok().filter(|url| {
-        url.scheme() == "https"
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none()
-    });
-    let must = format!("must be an https URL without user, query and fragment, such as {example}");
-    // A user part may hold a password.
-    let shown = if value.contains('@') { Value::Hidden } else { Value::Shown(value) };
-    url.ok_or_else(|| wrong(variable, shown, must))
+fn https_url(variable: &'static str, value: &str, example: &str) -> Result<Url, Wrong> {
+    podbadge_sidecar_core::authority::https_url(value).map_err(|_| {
+        let must = format!("must be an https URL without user, query and fragment, such as {example}");
+        // A user part may hold a password.
+        let shown = if value.contains('@') { Value::Hidden } else { Value::Shown(value.to_owned()) };
+        wrong(variable, shown, must)
+    })
 }
 
 fn extra_roots(vars: Vars<'_>) -> Result<Vec<CertificateDer<'static>>, Wrong> {

@@ -10,7 +10,7 @@ use crate::{
 use podbadge_webhook_core::{
     advice::{self, Context, Kind, Object},
     pod::Text,
-    warning::Warning,
+    warning::{self, Warning},
 };
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ impl<L: Lookup> Admission<L> {
         let known = facts.as_ref().map(|facts| facts.known());
         let context = Context { kind, namespace, known, settings: &self.settings };
         let warnings = advice::review(object, context);
-        match advice::refusal(&warnings).filter(|_| self.settings.strict) {
+        match warning::mistakes(&warnings).filter(|_| self.settings.strict) {
             Some(message) => denied(&request.uid, message, warnings),
             None => {
                 let told = if warnings.is_empty() { Reason::Silent } else { Reason::Warned };

@@ -26,21 +26,29 @@ impl FromStr for AuthorityHost {
     type Err = NoAuthority;
 
     fn from_str(text: &str) -> Result<Self, NoAuthority> {
-        let mut url = Url::parse(text).map_err(|_| NoAuthority)?;
-        let plain = url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none()
-            && url.port() != Some(0);
-        // `Url` forgives blanks around and within, which no other reader of the variable does.
-        if url.scheme() != "https" || !plain || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(NoAuthority);
-        }
+        let mut url = https_url(text)?;
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
         Ok(Self(url))
     }
+}
+
+/// Reads the address of something that an assertion is posted to, so nothing about it is lenient.
+///
+/// # Errors
+///
+/// [`NoAuthority`] says what it must be.
+pub fn https_url(text: &str) -> Result<Url, NoAuthority> {
+    let url = Url::parse(text).map_err(|_| NoAuthority)?;
+    let plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.port() != Some(0);
+    // `Url` forgives blanks around and within, which no other reader of the variable does.
+    let blank = text.contains(|c: char| c.is_whitespace() || c.is_control());
+    if url.scheme() == "https" && plain && !blank { Ok(url) } else { Err(NoAuthority) }
 }
 
 impl fmt::Display for AuthorityHost {

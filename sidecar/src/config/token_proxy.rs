@@ -38,7 +38,7 @@ impl TokenProxy {
         let Some(value) = text(vars, contract::TOKEN_PROXY)? else {
             return alone(vars).map(|()| None);
         };
-        let url = https_url(contract::TOKEN_PROXY, value, "https://10.0.0.1:443/")?;
+        let url = https_url(contract::TOKEN_PROXY, &value, "https://10.0.0.1:443/")?;
         Ok(Some(Self { url, sni_name: sni_name(vars)?, roots: Roots::from_vars(vars)? }))
     }
 

@@ -98,13 +98,6 @@ pub fn review(object: &Object<'_>, context: Context<'_>) -> Vec<Warning> {
     warnings
 }
 
-/// Why a strict installation refuses an object with these warnings: all that cannot have been meant, in one text.
-/// `None` where there is no such thing.
-pub fn refusal(warnings: &[Warning]) -> Option<String> {
-    let mistakes: Vec<_> = warnings.iter().filter(|warning| warning.is_mistake()).map(Warning::as_str).collect();
-    (!mistakes.is_empty()).then(|| mistakes.join("; "))
-}
-
 // === impl Kind ===
 
 impl Kind {

@@ -189,15 +189,13 @@ fn inject(
 
 /// Where the operator is strict, mistakes are not only told.
 fn strict(settings: &Settings, warnings: &mut Vec<Warning>) -> Result<(), Denial> {
-    if !settings.strict || !warnings.iter().any(Warning::is_mistake) {
-        return Ok(());
+    match warning::mistakes(warnings).filter(|_| settings.strict) {
+        None => Ok(()),
+        Some(mistakes) => {
+            warnings.retain(|warning| !warning.is_mistake());
+            Err(Denial::Strict { mistakes })
+        }
     }
-    let (mistakes, notes): (Vec<_>, Vec<_>) = warnings.drain(..).partition(Warning::is_mistake);
-    *warnings = notes;
-    let mut mistakes = mistakes;
-    warning::limit(&mut mistakes);
-    let mistakes: Vec<_> = mistakes.iter().map(Warning::as_str).collect();
-    Err(Denial::Strict { mistakes: mistakes.join("; ") })
 }
 
 /// Decides what a new container of `kubectl debug` gets, in a pod that has its identity. It is never refused: who debugs

@@ -2,7 +2,6 @@
 
 mod resolve;
 
-pub(crate) use resolve::is_word;
 pub use resolve::{Identity, Tenant};
 
 use crate::{

@@ -1,7 +1,9 @@
 //! The values that annotations hold, each a type that cannot be wrong.
 
+pub use podbadge_sidecar_core::text::{cut, excerpt};
+
 use podbadge_sidecar_core::ids::{ClientId, TenantId};
-use std::{borrow::Cow, fmt, ops::RangeInclusive, str::FromStr};
+use std::{fmt, ops::RangeInclusive, str::FromStr};
 use uuid::Uuid;
 
 /// A client or tenant id, small: nearly all are GUIDs, and a cluster has many.
@@ -29,17 +31,9 @@ pub enum Mode {
     None,
 }
 
-/// As much of a wrong value as an author needs to find it again; an annotation may hold 256 KiB.
-pub fn excerpt(value: &str) -> Cow<'_, str> {
-    cut(value, 64)
-}
-
-/// The text, or its first `longest` bytes and a mark that more followed.
-pub fn cut(text: &str, longest: usize) -> Cow<'_, str> {
-    if text.len() <= longest {
-        return text.into();
-    }
-    format!("{}…", &text[..text.floor_char_boundary(longest)]).into()
+/// What an audience, an image or a signer is, and a header or a log line bears: something, without blanks.
+pub fn is_word(value: &str) -> bool {
+    !value.is_empty() && !value.contains(|character: char| character.is_whitespace() || character.is_control())
 }
 
 /// Reads a decimal number as people write one: the standard library also takes a leading plus sign.

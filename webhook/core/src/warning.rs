@@ -18,6 +18,14 @@ pub fn limit(warnings: &mut Vec<Warning>) {
     }
 }
 
+/// What cannot have been meant of these, in one text; `None` where there is no such thing.
+pub fn mistakes(warnings: &[Warning]) -> Option<String> {
+    let mut mistakes: Vec<_> = warnings.iter().filter(|warning| warning.is_mistake()).take(MOST + 1).cloned().collect();
+    limit(&mut mistakes);
+    let texts: Vec<_> = mistakes.iter().map(Warning::as_str).collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
+}
+
 /// One line for whoever creates the object, at most [`LONGEST`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {

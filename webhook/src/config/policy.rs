@@ -7,6 +7,7 @@ use podbadge_webhook_core::{
     identity::PodSecurity,
     resources::Resources,
     settings::{Annotated, DefaultMode, Settings, Sidecar},
+    value::is_word,
 };
 use std::ops::RangeInclusive;
 
@@ -74,10 +75,6 @@ impl TryFrom<PolicyArgs> for Policy {
 }
 
 pub(super) const WORD: &str = "one word, not empty";
-
-pub(super) fn is_word(value: &str) -> bool {
-    !value.is_empty() && !value.contains(|character: char| character.is_whitespace() || character.is_control())
-}
 
 /// As the sidecar reads it, which would not start otherwise.
 pub(super) fn authority(flag: &'static str, value: String) -> Result<AuthorityHost, Invalid> {

@@ -3,13 +3,14 @@
 
 use super::{
     Invalid, check, is_name,
-    policy::{WORD, authority, is_word},
+    policy::{WORD, authority},
 };
 use crate::args::TokenEndpointArgs;
 use podbadge_sidecar_core::contract::DEFAULT_AUDIENCE;
 use podbadge_webhook_core::{
     contract,
     settings::{Roots, TokenEndpoint},
+    value::is_word,
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 

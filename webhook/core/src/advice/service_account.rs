@@ -3,10 +3,10 @@
 use super::keys::{self, Form, On, Place};
 use crate::{
     annotation, contract,
-    identity::{Namespace, ServiceAccount, is_word},
+    identity::{Namespace, ServiceAccount},
     pod::{Keys, Metadata, Pod},
     settings::Settings,
-    value::excerpt,
+    value::{excerpt, is_word},
     warning::Warning,
 };
 use podbadge_sidecar_core::{

@@ -6,7 +6,7 @@ use crate::{
     denial::{Denial, Place},
     pod::Pod,
     settings::Settings,
-    value::{Id, excerpt},
+    value::{Id, excerpt, is_word},
 };
 use podbadge_sidecar_core::{
     authority::AuthorityHost,
@@ -124,11 +124,6 @@ fn read<T: std::str::FromStr<Err: fmt::Display>>(key: &'static str, text: &str) 
 fn wrong(key: &'static str, value: &str, rule: &dyn fmt::Display) -> Denial {
     let value = excerpt(value).into_owned();
     Denial::Annotation { place: Place::ServiceAccount, key, value, rule: rule.to_string() }
-}
-
-/// What the API server takes as an audience, and a header or a log line bears.
-pub(crate) fn is_word(value: &str) -> bool {
-    !value.is_empty() && !value.contains(|character: char| character.is_whitespace() || character.is_control())
 }
 
 impl fmt::Display for Identity<'_> {

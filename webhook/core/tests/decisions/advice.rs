@@ -10,7 +10,7 @@ use podbadge_webhook_core::{
     identity::{Namespace, ServiceAccount},
     resources::Limits,
     settings::{self, Settings},
-    warning::Warning,
+    warning::{self, Warning},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -71,8 +71,8 @@ fn advice_on_manifests() {
 #[test]
 fn strictness_refuses_mistakes_and_keeps_notes() {
     let warnings = [Warning::mistake("one"), Warning::new("worth knowing"), Warning::mistake("two")];
-    assert_eq!(advice::refusal(&warnings).as_deref(), Some("one; two"));
-    assert_eq!(advice::refusal(&warnings[1..2]), None);
+    assert_eq!(warning::mistakes(&warnings).as_deref(), Some("one; two"));
+    assert_eq!(warning::mistakes(&warnings[1..2]), None);
 }
 
 /// Reviews as the webhook does, for an operator like the one of the cluster tests.
