@@ -147,7 +147,9 @@ pub fn read_advised(body: &[u8]) -> Result<Review<'_, advice::Object<'_>, Kind>,
 ///
 /// The body is no review at all.
 fn read_as<'a, O: Reviewed<'a>>(body: &'a [u8]) -> Result<Review<'a, O, O::Subject>, NoReview> {
-    match serde_json::from_slice::<Envelope<'_, O>>(body) {
+    // Judged once and whole, because piece by piece costs more.
+    let text = str::from_utf8(body).map_err(|error| NoReview::Malformed(error.to_string()))?;
+    match serde_json::from_str::<Envelope<'_, O>>(text) {
         Ok(envelope) => {
             let mut request = envelope.request()?;
             Ok(match request.subject::<O>() {
@@ -159,24 +161,24 @@ fn read_as<'a, O: Reviewed<'a>>(body: &'a [u8]) -> Result<Review<'a, O, O::Subje
                 None => Review::Other { what: request.described(), uid: request.uid },
             })
         }
-        Err(error) => explain(body, &error),
+        Err(error) => explain(text, &error),
     }
 }
 
 fn explain<'a, O: Reviewed<'a>>(
-    body: &'a [u8],
+    text: &'a str,
     error: &serde_json::Error,
 ) -> Result<Review<'a, O, O::Subject>, NoReview> {
-    if body.iter().all(u8::is_ascii_whitespace) {
+    if text.trim_ascii().is_empty() {
         return Err(NoReview::Empty);
     }
-    let request = serde_json::from_slice::<Envelope<'_, IgnoredAny>>(body)
+    let request = serde_json::from_str::<Envelope<'_, IgnoredAny>>(text)
         .map_err(|_| NoReview::Malformed(described(error)))?
         .request()?;
     if request.subject::<O>().is_none() {
         return Ok(Review::Other { what: request.described(), uid: request.uid });
     }
-    let mut reader = serde_json::Deserializer::from_slice(body);
+    let mut reader = serde_json::Deserializer::from_str(text);
     let error = match serde_path_to_error::deserialize::<_, Envelope<'_, O>>(&mut reader) {
         Err(named) => {
             let path = named.path().to_string();

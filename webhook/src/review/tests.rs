@@ -151,6 +151,8 @@ fn what_is_no_review_is_said() {
         let error = read(body.as_bytes()).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{body}: {error}");
     }
+    let error = read(b"{\"kind\":\"\xff\"}").unwrap_err().to_string();
+    assert_eq!(error, "the body is not an AdmissionReview in JSON: invalid utf-8 sequence of 1 bytes from index 9");
 }
 
 #[test]
