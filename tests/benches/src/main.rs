@@ -9,6 +9,7 @@ mod cluster;
 mod entra;
 mod http;
 mod load;
+mod pace;
 mod process;
 mod sidecar;
 mod webhook;
@@ -50,7 +51,7 @@ enum Program {
 struct Plan {
     bin_dir: PathBuf,
     quick: bool,
-    /// Of each load: the median counts of rates, the lowest of CPU time, to which neighbours can only add.
+    /// Of each load, whose median counts.
     repetitions: u32,
     /// Admissions a repetition.
     requests: u64,

@@ -34,6 +34,21 @@ pub(crate) fn go_ahead() {
     let _ = rustix::process::setpriority_process(None, -15);
 }
 
+/// The time that the work takes on the measured core, which has nothing else to do meanwhile.
+pub(crate) fn on_measured_core(work: impl FnOnce() + Send + 'static) -> Result<Duration> {
+    let pinned = std::thread::spawn(move || {
+        let _ = pin(SERVER);
+        work();
+        time_on_core(Path::new("/proc/thread-self/schedstat"))
+    });
+    pinned.join().map_err(|_| anyhow::anyhow!("the work panicked"))?.map(Duration::from_nanos)
+}
+
+fn time_on_core(schedstat: &Path) -> Result<u64> {
+    let text = fs::read_to_string(schedstat).with_context(|| format!("cannot read {}", schedstat.display()))?;
+    first_number(&text).with_context(|| format!("{} holds `{text}`", schedstat.display()))
+}
+
 fn pin(core: usize) -> rustix::io::Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
@@ -90,9 +105,7 @@ impl Process {
         let tasks = format!("/proc/{}/task", self.child.id());
         let mut nanos = 0;
         for task in fs::read_dir(&tasks).with_context(|| format!("cannot read {tasks}"))? {
-            let path = task?.path().join("schedstat");
-            let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            nanos += first_number(&text).with_context(|| format!("{} holds `{text}`", path.display()))?;
+            nanos += time_on_core(&task?.path().join("schedstat"))?;
         }
         Ok(Duration::from_nanos(nanos))
     }

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::Plan;
-use crate::budget::{Row, figure, quantile};
+use crate::budget::{CpuTime, Row, figure, quantile};
 use crate::entra::Entra;
 use crate::process::{Process, free_port, mib};
-use crate::{http, load};
+use crate::{Plan, http, load, pace};
 
 const TOKEN_PATH: &str =
     "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net";
@@ -76,14 +75,16 @@ impl Bench<'_> {
         let url = format!("http://{}{TOKEN_PATH}", sidecar.address);
         let (mut rates, mut costs) = (Vec::new(), Vec::new());
         for _ in 0..self.plan.repetitions {
+            let pace = pace::now()?;
             let before = sidecar.process.cpu()?;
             let load = load::wrk(self.plan.seconds, METADATA, &url)?;
             let spent = sidecar.process.cpu()?.saturating_sub(before);
             rates.push(load.per_second);
-            costs.push(spent.as_secs_f64() * 1e6 / load.requests as f64);
+            let pace = f64::midpoint(pace, pace::now()?);
+            costs.push(CpuTime { cost: spent.as_secs_f64() * 1e6 / load.requests as f64, pace });
         }
-        let rows = [(figure::TOKEN_RATE, quantile(&mut rates, 0.5)), (figure::TOKEN_CPU, quantile(&mut costs, 0.0))];
-        Ok(rows.into_iter().filter_map(|(figure, median)| Some(figure.measured(median?))).collect())
+        let rate = quantile(&mut rates, 0.5).map(|median| figure::TOKEN_RATE.measured(median));
+        Ok(rate.into_iter().chain(figure::TOKEN_CPU.median(&mut costs)).collect())
     }
 }
 

@@ -8,12 +8,12 @@ use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::Plan;
-use crate::budget::{Figure, Row, figure, quantile};
+use crate::budget::{CpuTime, Figure, Row, figure, quantile};
 use crate::cluster::{CLIENT_ID, Cluster, Lists};
 use crate::http::answers;
 use crate::load::{self, Shape};
 use crate::process::{Process, free_port, mib};
+use crate::{Plan, pace};
 
 const H2: Shape = Shape { h1: false, connections: 8, streams: 10 };
 const H1: Shape = Shape { h1: true, connections: 8, streams: 1 };
@@ -141,14 +141,16 @@ impl<'a> Bench<'a> {
     fn rate(&self, webhook: &Webhook, shape: Shape, rate: Figure, cpu: Figure) -> Result<Vec<Row>> {
         let (mut rates, mut costs) = (Vec::new(), Vec::new());
         for _ in 0..self.plan.repetitions {
+            let pace = pace::now()?;
             let before = webhook.process.cpu()?;
             let load = load::h2load(shape, self.plan.requests, &self.review, &webhook.url, None)?;
             let spent = webhook.process.cpu()?.saturating_sub(before);
             rates.push(load.per_second);
-            costs.push(spent.as_secs_f64() * 1e6 / load.requests as f64);
+            let pace = f64::midpoint(pace, pace::now()?);
+            costs.push(CpuTime { cost: spent.as_secs_f64() * 1e6 / load.requests as f64, pace });
         }
-        let rows = [(rate, quantile(&mut rates, 0.5)), (cpu, quantile(&mut costs, 0.0))];
-        Ok(rows.into_iter().filter_map(|(figure, median)| Some(figure.measured(median?))).collect())
+        let rate = quantile(&mut rates, 0.5).map(|median| rate.measured(median));
+        Ok(rate.into_iter().chain(cpu.median(&mut costs)).collect())
     }
 
     fn one_at_a_time(&self, webhook: &Webhook) -> Result<Vec<Row>> {
