@@ -17,6 +17,8 @@ mod node;
 mod outage;
 #[path = "cluster/pods.rs"]
 mod pods;
+#[path = "cluster/resources.rs"]
+mod resources;
 #[path = "cluster/second.rs"]
 mod second;
 
@@ -99,11 +101,17 @@ fn tests() -> Vec<Test> {
             admission::unknown_fields_are_kept,
             admission::a_wrong_expiration_is_denied,
             admission::a_wrong_account_is_denied,
+            resources::a_limit_range_is_kept_to,
+            resources::a_quota_admits_the_pod,
+            resources::a_pod_keeps_its_class,
+            resources::resources_of_the_pod_are_shared,
+            resources::an_annotation_wins,
             advice::manifests_are_advised_on,
             advice::only_changes_that_matter_are_reviewed,
             second::an_added_container_gets_the_identity,
             second::an_added_container_finds_the_sidecar;
         PodbadgeAlone:
+            resources::the_operator_sets_them,
             outage::the_webhook_is_away,
             outage::the_webhook_fails_for_a_second,
             heal::pods_left_behind_are_reported,
