@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use tokio::process::Command;
+use tokio::sync::Mutex;
 
 use crate::sandbox::HOST;
 use crate::wait;
@@ -20,6 +21,7 @@ use certificates::Files;
 pub use certificates::{Authority, Identity};
 use process::Process;
 
+const API_SERVER: &str = "kube-apiserver";
 const ETCD: &str = "http://127.0.0.1:2379";
 const SERVICES: &str = "10.96.0.0/16";
 /// The port of the API server, on [`HOST`].
@@ -27,7 +29,7 @@ pub const PORT: u16 = 6443;
 
 /// A running control plane; dropping it kills it.
 pub struct ControlPlane {
-    processes: Vec<Process>,
+    processes: Mutex<Vec<Process>>,
     kubeconfig: PathBuf,
     binaries: PathBuf,
     /// The cluster's own authority, PEM.
@@ -53,10 +55,11 @@ impl ControlPlane {
 
         let processes = vec![
             Process::start("etcd", binaries, folder, &etcd())?,
-            Process::start("kube-apiserver", binaries, folder, &api_server(&url, &files))?,
+            Process::start(API_SERVER, binaries, folder, &api_server(&url, &files))?,
             Process::start("kube-controller-manager", binaries, folder, &controllers(&kubeconfig, &files))?,
         ];
-        let mut started = Self { processes, kubeconfig, binaries: binaries.to_owned(), authority: authority.pem, url };
+        let processes = Mutex::new(processes);
+        let started = Self { processes, kubeconfig, binaries: binaries.to_owned(), authority: authority.pem, url };
         started.ready().await?;
         Ok(started)
     }
@@ -81,12 +84,23 @@ impl ControlPlane {
         command
     }
 
-    async fn ready(&mut self) -> Result<()> {
+    /// Kills the API server, as a crash does, starts it again and waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not come back.
+    pub async fn restart_api_server(&self) -> Result<()> {
+        for process in self.processes.lock().await.iter_mut().filter(|process| process.name() == API_SERVER) {
+            process.restart().await?;
+        }
+        self.ready().await
+    }
+
+    async fn ready(&self) -> Result<()> {
         let client = self.client().await?;
         let accounts: Api<ServiceAccount> = Api::namespaced(client, "default");
         let deadline = tokio::time::Instant::now() + wait::LONG;
         loop {
-            self.processes.iter_mut().try_for_each(Process::check)?;
+            self.processes.lock().await.iter_mut().try_for_each(Process::check)?;
             // The namespace's own account is made by a controller, through the API server: both work.
             match accounts.get("default").await {
                 Ok(_) => return Ok(()),

@@ -5,6 +5,8 @@
 mod admission;
 #[path = "cluster/advice.rs"]
 mod advice;
+#[path = "cluster/fresh.rs"]
+mod fresh;
 #[path = "cluster/heal.rs"]
 mod heal;
 #[path = "cluster/identity.rs"]
@@ -106,6 +108,9 @@ fn tests() -> Vec<Test> {
             resources::a_pod_keeps_its_class,
             resources::resources_of_the_pod_are_shared,
             resources::an_annotation_wins,
+            fresh::an_account_annotated_a_moment_before,
+            fresh::an_account_annotated_again_a_moment_before,
+            fresh::a_namespace_annotated_a_moment_before,
             advice::manifests_are_advised_on,
             advice::only_changes_that_matter_are_reviewed,
             second::an_added_container_gets_the_identity,
@@ -114,6 +119,8 @@ fn tests() -> Vec<Test> {
             resources::the_operator_sets_them,
             outage::the_webhook_is_away,
             outage::the_webhook_fails_for_a_second,
+            fresh::a_gap_in_the_watch_is_survived,
+            fresh::the_api_server_restarts,
             heal::pods_left_behind_are_reported,
             heal::pods_left_behind_are_replaced,
             heal::a_labelled_pod_without_its_token_is_refused;

@@ -102,6 +102,7 @@ impl Cluster {
         match read.await {
             Ok(value) => {
                 self.metrics.count(Source::Live);
+                self.ceiling().resume(Instant::now());
                 Ok(Some(value))
             }
             Err(error) => {

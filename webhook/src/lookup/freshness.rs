@@ -7,9 +7,9 @@
 //! | known with one | confirmed | confirmed |
 //!
 //! *Read*: the API server is asked, and if it does not answer in time the review fails. *Confirmed*: what was read of the
-//! account within the last two seconds, and not seen to change since, counts. Else the API server is asked, and if that
-//! yields nothing memory counts; nor is it asked more often than a few times a second for all such accounts together, so
-//! that a burst of pods does not become a burst of reads.
+//! account within the last tenth of a second, and not seen to change since, counts. Else the API server is asked, and if
+//! that yields nothing memory counts; nor is it asked more often than a hundred times a second for all such accounts
+//! together, so that a burst of pods does not become a burst of reads.
 //!
 //! While the watch has been interrupted for longer than [`GAP`] memory is old, and confirming no longer has a ceiling. A
 //! labelled pod is then always read: its entry's failure policy keeps it out until an answer is had, and a wrong identity
@@ -23,11 +23,12 @@ use tokio::time::Instant;
 /// How long a watch may be interrupted before what it told is old: an API server restarts within seconds.
 pub(super) const GAP: Duration = Duration::from_secs(10);
 
-/// Confirmations a second, of all accounts together.
-const PER_SECOND: u32 = 20;
+/// Confirmations a second, of all accounts together. The API server, which creates a pod for each, hardly feels them; and
+/// beyond, an account annotated a moment before its pod depends on the watch.
+const PER_SECOND: u32 = 100;
 
 /// Confirmations that may come at once after a quiet time.
-const BURST: u32 = 40;
+const BURST: u32 = 200;
 
 /// How long nothing is confirmed after the API server did not answer: who is in distress is not asked for favours.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -95,6 +96,13 @@ impl Ceiling {
         self.left = 0.0;
         self.at = now + PAUSE;
     }
+
+    /// It answers again, as somebody saw who had to ask.
+    pub(super) fn resume(&mut self, now: Instant) {
+        if self.at > now {
+            *self = Self::new(now);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -147,5 +155,16 @@ mod tests {
         ceiling.pause(began);
         assert_eq!(admitted(&mut ceiling, began + PAUSE), 0);
         assert_eq!(admitted(&mut ceiling, began + PAUSE + Duration::from_millis(500)), PER_SECOND / 2);
+    }
+
+    #[test]
+    fn until_it_is_seen_to_answer() {
+        let began = Instant::now();
+        let mut ceiling = Ceiling::new(began);
+        ceiling.pause(began);
+        ceiling.resume(began + PAUSE / 2);
+        assert_eq!(admitted(&mut ceiling, began + PAUSE / 2), BURST);
+        ceiling.resume(began + PAUSE / 2);
+        assert_eq!(admitted(&mut ceiling, began + PAUSE / 2), 0, "nothing was paused");
     }
 }

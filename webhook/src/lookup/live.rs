@@ -21,8 +21,9 @@ const AT_ONCE: usize = 64;
 /// The longest read, whoever waits. Beyond, another try has better chances than more patience.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// How long an answer stands, counted from its question.
-pub(super) const STANDS: Duration = Duration::from_secs(2);
+/// How long an answer stands, counted from its question: about as long as a watch is late. That makes ten reads a second of
+/// an account whose pods come in a burst.
+pub(super) const STANDS: Duration = Duration::from_millis(100);
 
 /// Answers that are kept before the old ones are looked for.
 const KEPT: usize = 128;
@@ -299,6 +300,7 @@ mod tests {
             flights.fly(&path, DEADLINE, || async move { Ok(number) }, |_| true).await.unwrap();
             time::advance(STANDS / 10).await;
         }
-        assert!(flights.flights().len() <= 2 * KEPT, "{}", flights.flights().len());
+        // A map that is half full of traces of what was removed may grow once more.
+        assert!(flights.flights().len() <= 4 * KEPT, "{}", flights.flights().len());
     }
 }

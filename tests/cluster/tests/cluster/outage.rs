@@ -79,7 +79,8 @@ pub(super) async fn the_webhook_fails_for_a_second(scope: Scope) -> Result<()> {
     Ok(())
 }
 
-async fn addresses(scope: &Scope) -> Result<Vec<Ipv4Addr>> {
+/// Where the webhook's two replicas are.
+pub(crate) async fn addresses(scope: &Scope) -> Result<Vec<Ipv4Addr>> {
     let pods: Api<Pod> = Api::namespaced(scope.cluster.client.clone(), NAMESPACE);
     let pods = pods.list(&ListParams::default()).await?;
     let addresses: Vec<Ipv4Addr> =
@@ -88,11 +89,20 @@ async fn addresses(scope: &Scope) -> Result<Vec<Ipv4Addr>> {
     Ok(addresses)
 }
 
+/// What each replica counts.
+pub(crate) async fn metrics(webhooks: &[Ipv4Addr]) -> Result<Vec<String>> {
+    let read = async |address| reqwest::get(format!("http://{address}:8095/metrics")).await?.text().await;
+    let mut metrics = Vec::new();
+    for address in webhooks {
+        metrics.push(read(address).await?);
+    }
+    Ok(metrics)
+}
+
 /// How many admissions the replicas have failed to answer so far.
 async fn failures(webhooks: &[Ipv4Addr]) -> Result<u64> {
     let mut failures = 0;
-    for address in webhooks {
-        let metrics = reqwest::get(format!("http://{address}:8095/metrics")).await?.text().await?;
+    for metrics in metrics(webhooks).await? {
         let samples = metrics.lines().filter(|line| line.contains("admissions") && line.contains("outcome=\"fail\""));
         for sample in samples {
             failures += sample.rsplit(' ').next().context("a sample without a value")?.parse::<u64>()?;
