@@ -125,6 +125,18 @@ pub async fn scale(client: &kube::Client, replicas: u32) -> Result<()> {
     .await
 }
 
+/// Replaces all replicas, one after the other, as `kubectl rollout restart` does; waits until that is done.
+///
+/// # Errors
+/// It takes too long.
+pub async fn restart(client: &kube::Client) -> Result<()> {
+    let deployments = Objects::of(client, "apps/v1", "Deployment", NAMESPACE).await?;
+    let annotation = json!({"kubectl.kubernetes.io/restartedAt": k8s_openapi::jiff::Timestamp::now().to_string()});
+    let template = json!({"spec": {"template": {"metadata": {"annotations": annotation}}}});
+    deployments.merge(WEBHOOK, &template).await?;
+    ready(client).await
+}
+
 /// Waits until all replicas are ready and both entries answer through the Service.
 async fn ready(client: &kube::Client) -> Result<()> {
     let deployments = Objects::of(client, "apps/v1", "Deployment", NAMESPACE).await?;

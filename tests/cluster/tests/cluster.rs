@@ -5,6 +5,8 @@
 mod admission;
 #[path = "cluster/advice.rs"]
 mod advice;
+#[path = "cluster/burst.rs"]
+mod burst;
 #[path = "cluster/fresh.rs"]
 mod fresh;
 #[path = "cluster/heal.rs"]
@@ -119,6 +121,8 @@ fn tests() -> Vec<Test> {
             resources::the_operator_sets_them,
             outage::the_webhook_is_away,
             outage::the_webhook_fails_for_a_second,
+            burst::two_thousand_pods_while_the_replicas_are_replaced,
+            burst::what_a_pod_costs,
             fresh::a_gap_in_the_watch_is_survived,
             fresh::the_api_server_restarts,
             heal::pods_left_behind_are_reported,
