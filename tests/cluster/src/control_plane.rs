@@ -54,9 +54,9 @@ impl ControlPlane {
         fs::write(&kubeconfig, admin(&url, &authority)?).with_context(|| kubeconfig.display().to_string())?;
 
         let processes = vec![
-            Process::start("etcd", binaries, folder, &etcd())?,
-            Process::start(API_SERVER, binaries, folder, &api_server(&url, &files))?,
-            Process::start("kube-controller-manager", binaries, folder, &controllers(&kubeconfig, &files))?,
+            Process::start("etcd", binaries, folder, etcd())?,
+            Process::start(API_SERVER, binaries, folder, api_server(&url, &files))?,
+            Process::start("kube-controller-manager", binaries, folder, controllers(&kubeconfig, &files))?,
         ];
         let processes = Mutex::new(processes);
         let started = Self { processes, kubeconfig, binaries: binaries.to_owned(), authority: authority.pem, url };
@@ -84,13 +84,13 @@ impl ControlPlane {
         command
     }
 
-    /// Kills the API server, as a crash does, starts it again and waits until it is ready.
+    /// Kills the API server, as a crash does, starts it again, with further arguments, and waits until it is ready.
     ///
     /// # Errors
     /// It does not come back.
-    pub async fn restart_api_server(&self) -> Result<()> {
+    pub async fn restart_api_server(&self, further: &[&str]) -> Result<()> {
         for process in self.processes.lock().await.iter_mut().filter(|process| process.name() == API_SERVER) {
-            process.restart().await?;
+            process.restart(further).await?;
         }
         self.ready().await
     }

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
-use podbadge_emulator::config::Config;
+use podbadge_emulator::config::{Config, DEFAULT_AUDIENCE};
 use podbadge_emulator::{Emulator, Running};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::control_plane::ControlPlane;
 use crate::sandbox::HOST;
@@ -33,11 +33,43 @@ pub fn vault_url() -> String {
     format!("https://{VAULT}.vault.azure.net")
 }
 
+/// A custom token endpoint, which stands between pods and Entra ID.
+pub mod token_endpoint {
+    /// The audience of the tokens that it takes.
+    pub const AUDIENCE: &str = "api://AKSIdentityBinding";
+    /// The name in its certificate.
+    pub const NAME: &str = "bindings.test";
+    /// Its URL; no pod can resolve the name.
+    pub const URL: &str = "https://10.77.0.1:8444";
+    pub(super) const PORT: u16 = 8444;
+}
+
 /// Starts the emulator. It fetches the cluster's keys from the API server, as Entra does from a public issuer.
 ///
 /// # Errors
 /// The emulator's own.
 pub(crate) async fn start(control_plane: &ControlPlane, namespaces: &[String]) -> Result<Running> {
+    let mut config = config(control_plane, DEFAULT_AUDIENCE, namespaces);
+    config["hosts"] = json!([NAMES[0]]);
+    config["vaults"] = json!([{
+        "name": VAULT, "tenant": TENANT, "port": 443, "readers": [CLIENT],
+        "secrets": [{"name": SECRET, "versions": [{"value": VALUE}]}],
+    }]);
+    run(&config, PORT).await
+}
+
+/// Starts the custom token endpoint for one namespace: another emulator, for such an endpoint hands requests on to Entra
+/// ID and answers with what comes back.
+///
+/// # Errors
+/// The emulator's own.
+pub async fn start_token_endpoint(control_plane: &ControlPlane, namespace: &str) -> Result<Running> {
+    let mut config = config(control_plane, token_endpoint::AUDIENCE, &[namespace.to_owned()]);
+    config["hosts"] = json!([token_endpoint::NAME]);
+    run(&config, token_endpoint::PORT).await
+}
+
+fn config(control_plane: &ControlPlane, audience: &str, namespaces: &[String]) -> Value {
     let credentials: Vec<_> = namespaces
         .iter()
         .map(|namespace| {
@@ -45,23 +77,22 @@ pub(crate) async fn start(control_plane: &ControlPlane, namespaces: &[String]) -
                 "name": namespace,
                 "issuer": control_plane.url,
                 "subject": format!("system:serviceaccount:{namespace}:{ACCOUNT}"),
+                "audience": audience,
             })
         })
         .collect();
-    let config = json!({
+    json!({
         "tenants": [{"id": TENANT}],
         "applications": [{
             "clientId": CLIENT, "tenant": TENANT, "name": "orders",
             "servicePrincipalId": "33333333-3333-4333-8333-333333333333",
             "federatedCredentials": credentials,
         }],
-        "vaults": [{
-            "name": VAULT, "tenant": TENANT, "port": 443, "readers": [CLIENT],
-            "secrets": [{"name": SECRET, "versions": [{"value": VALUE}]}],
-        }],
-        "hosts": [NAMES[0]],
         "trustedCas": [control_plane.authority],
-    });
+    })
+}
+
+async fn run(config: &Value, port: u16) -> Result<Running> {
     let config = Config::from_yaml(&config.to_string())?;
-    Emulator::start(config, SocketAddr::from((HOST, PORT))).await.context("the emulator")
+    Emulator::start(config, SocketAddr::from((HOST, port))).await.context("the emulator")
 }

@@ -25,6 +25,8 @@ mod pods;
 mod resources;
 #[path = "cluster/second.rs"]
 mod second;
+#[path = "cluster/token_endpoint.rs"]
+mod token_endpoint;
 
 use std::path::Path;
 use std::pin::Pin;
@@ -125,6 +127,8 @@ fn tests() -> Vec<Test> {
             burst::what_a_pod_costs,
             fresh::a_gap_in_the_watch_is_survived,
             fresh::the_api_server_restarts,
+            token_endpoint::trusted_by_a_config_map,
+            token_endpoint::trusted_by_trust_bundles,
             heal::pods_left_behind_are_reported,
             heal::pods_left_behind_are_replaced,
             heal::a_labelled_pod_without_its_token_is_refused;

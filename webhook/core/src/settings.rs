@@ -55,8 +55,8 @@ pub enum Roots {
     Bundles {
         /// The signer's name.
         signer: String,
-        /// Which of them, a Kubernetes label selector.
-        selector: Option<serde_json::Value>,
+        /// Which of them, a Kubernetes label selector. An empty one means all; without any, none would be meant.
+        selector: serde_json::Value,
         /// Whether the API server has such bundles; one that has not empties the volume without a word.
         served: bool,
     },

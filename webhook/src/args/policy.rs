@@ -121,7 +121,7 @@ pub(crate) struct TokenEndpointArgs {
     )]
     pub(crate) ca_signer: Option<String>,
 
-    /// Which of the signer's bundles, a label selector in JSON
+    /// Which of the signer's bundles, a label selector in JSON; all if not set
     #[arg(
         long = "custom-token-endpoint-ca-label-selector",
         env = "AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR",

@@ -112,9 +112,10 @@ fn a_custom_token_endpoint_is_whole_or_not_at_all() {
     assert_eq!((plain.url, plain.roots), (None, Roots::Public));
     let signer = "--custom-token-endpoint-ca-signer=example.test/ca";
     let selector = r#"--custom-token-endpoint-ca-label-selector={"matchLabels":{"a":"b"}}"#;
-    let selected = Some(serde_json::json!({ "matchLabels": { "a": "b" } }));
-    let bundles = Roots::Bundles { signer: "example.test/ca".to_owned(), selector: selected, served: true };
-    assert_eq!(endpoint(&[signer, selector]).unwrap().roots, bundles);
+    let bundles = |selector| Roots::Bundles { signer: "example.test/ca".to_owned(), selector, served: true };
+    let selected = serde_json::json!({ "matchLabels": { "a": "b" } });
+    assert_eq!(endpoint(&[signer, selector]).unwrap().roots, bundles(selected));
+    assert_eq!(endpoint(&[signer]).unwrap().roots, bundles(serde_json::json!({})), "all of the signer's");
     let map = "--custom-token-endpoint-ca-config-map=ca";
     assert_eq!(endpoint(&[map]).unwrap().roots, Roots::ConfigMap("ca".to_owned()));
     for (flags, says) in [

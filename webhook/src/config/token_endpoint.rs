@@ -77,7 +77,7 @@ fn roots(
         }
         (None, None, Some(signer)) => Ok(Roots::Bundles {
             signer: check("--custom-token-endpoint-ca-signer", signer, WORD, is_word)?,
-            selector: selector.map(label_selector).transpose()?,
+            selector: selector.map_or_else(|| Ok(serde_json::json!({})), label_selector)?,
             served: true,
         }),
         _ => Err(Invalid::Together(

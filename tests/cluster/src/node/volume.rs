@@ -10,15 +10,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest};
 use k8s_openapi::api::core::v1::{
-    DownwardAPIVolumeFile, KeyToPath, Pod, PodSpec, ServiceAccount, ServiceAccountTokenProjection, Volume,
-    VolumeProjection,
+    ClusterTrustBundleProjection, DownwardAPIVolumeFile, KeyToPath, Pod, PodSpec, ServiceAccount,
+    ServiceAccountTokenProjection, Volume, VolumeProjection,
 };
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
-use kube::{Api, ResourceExt};
+use kube::core::{Selector, SelectorExt};
+use kube::{Api, Client, ResourceExt};
 
 use super::pod::Instance;
 use super::variables;
+use crate::kubernetes::Objects;
 
 const DEFAULT_MODE: i32 = 0o644;
 
@@ -83,6 +85,9 @@ async fn project(files: &mut Files, instance: &Instance, part: &VolumeProjection
         pick(files, data, source.items.as_deref(), mode)?;
     } else if let Some(source) = &part.downward_api {
         downward(files, instance, source.items.as_deref(), mode)?;
+    } else if let Some(source) = &part.cluster_trust_bundle {
+        let bytes = trust_bundles(&instance.shared.client, source).await?.into_bytes();
+        files.insert(source.path.clone(), File { bytes, mode: octal(mode)?, owner: None });
     } else {
         bail!("this node knows no such projection");
     }
@@ -105,6 +110,25 @@ async fn token(instance: &Instance, source: &ServiceAccountTokenProjection) -> R
     let account = spec.service_account_name.as_deref().unwrap_or("default");
     let answer = accounts.create_token_request(account, &PostParams::default(), &request).await?;
     Ok(answer.status.context("a token request without an answer")?.token)
+}
+
+/// The certificates of a signer's bundles. Without a label selector none of them is meant
+/// (<https://kubernetes.io/docs/concepts/storage/projected-volumes/#clustertrustbundle>).
+async fn trust_bundles(client: &Client, source: &ClusterTrustBundleProjection) -> Result<String> {
+    let selector = source.label_selector.clone().map(Selector::try_from).transpose()?;
+    let bundles = Objects::of(client, "certificates.k8s.io/v1beta1", "ClusterTrustBundle", "").await?.list().await?;
+    let mut certificates = String::new();
+    for bundle in bundles {
+        let labels = serde_json::from_value(bundle["metadata"]["labels"].clone()).unwrap_or_default();
+        let selected = selector.as_ref().is_some_and(|selector| selector.matches(&labels));
+        if selected && bundle["spec"]["signerName"].as_str() == source.signer_name.as_deref() {
+            certificates += bundle["spec"]["trustBundle"].as_str().unwrap_or_default();
+        }
+    }
+    if certificates.is_empty() && source.optional != Some(true) {
+        bail!("combination of signerName and labelSelector matched zero ClusterTrustBundles");
+    }
+    Ok(certificates)
 }
 
 /// The user that all containers run as, if the pod says so.

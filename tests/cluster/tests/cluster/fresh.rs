@@ -164,7 +164,7 @@ pub(super) async fn the_api_server_restarts(scope: Scope) -> Result<()> {
     for name in ["same", "changed", "gone"] {
         cluster.create(name, Some(CLIENT)).await?;
     }
-    scope.cluster.control_plane.restart_api_server().await?;
+    scope.cluster.control_plane.restart_api_server(&[]).await?;
 
     let other = identity(0);
     cluster.annotate("changed", Some(&other)).await?;

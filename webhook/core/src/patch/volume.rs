@@ -27,8 +27,7 @@ enum Source<'a> {
     #[serde(rename_all = "camelCase")]
     ClusterTrustBundle {
         signer_name: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        label_selector: Option<&'a Value>,
+        label_selector: &'a Value,
         path: &'a str,
         optional: bool,
     },
@@ -64,7 +63,7 @@ fn roots(roots: &Roots) -> Option<Source<'_>> {
         }
         Roots::Bundles { signer, selector, .. } => Some(Source::ClusterTrustBundle {
             signer_name: signer,
-            label_selector: selector.as_ref(),
+            label_selector: selector,
             path: contract::CA_FILE,
             optional: false,
         }),

@@ -203,7 +203,7 @@ impl TokenEndpoint {
             (_, Some(name), _) => Roots::ConfigMap(name.clone()),
             (_, _, Some(signer)) => Roots::Bundles {
                 signer: signer.clone(),
-                selector: self.ca_selector.clone(),
+                selector: self.ca_selector.clone().unwrap_or_else(|| serde_json::json!({})),
                 served: !self.without_bundles,
             },
             _ => Roots::Public,
