@@ -19,6 +19,8 @@ mod injection;
 mod node;
 #[path = "cluster/outage.rs"]
 mod outage;
+#[path = "cluster/pod_security.rs"]
+mod pod_security;
 #[path = "cluster/pods.rs"]
 mod pods;
 #[path = "cluster/resources.rs"]
@@ -102,7 +104,8 @@ fn tests() -> Vec<Test> {
             injection::an_own_identity_is_one_that_the_account_allows;
         Podbadge:
             identity::a_stranger_is_refused,
-            injection::redirection_is_not_for_a_baseline_namespace,
+            pod_security::restricted_has_the_sidecar_without_redirection,
+            pod_security::baseline_has_the_sidecar_without_redirection,
             admission::an_unannotated_pod_is_untouched,
             admission::unknown_fields_are_kept,
             admission::a_wrong_expiration_is_denied,

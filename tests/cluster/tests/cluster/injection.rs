@@ -41,23 +41,6 @@ pub(super) async fn a_pod_is_redirected(scope: Scope) -> Result<()> {
     Ok(())
 }
 
-/// Pod Security's own words, and ours what to do about it; without redirection the pod is admitted.
-pub(super) async fn redirection_is_not_for_a_baseline_namespace(scope: Scope) -> Result<()> {
-    scope.mark(&json!({ENFORCE: "baseline"}), &json!({})).await?;
-    scope.create(&identity()).await?;
-    let mut pod = shell("redirected", "true");
-    pod["spec"]["serviceAccountName"] = json!(ACCOUNT);
-    pod["metadata"]["annotations"] = json!({SIDECAR: "redirect"});
-    let refused = scope.create(&pod).await.expect_err("refused").to_string();
-    assert!(refused.contains("violates PodSecurity \"baseline:latest\""), "{refused}");
-    assert!(refused.contains("NET_ADMIN") && refused.contains(contract::REDIRECT_CONTAINER_NAME), "{refused}");
-
-    pod["metadata"]["annotations"] = json!({"azure.workload.identity/inject-proxy-sidecar": "true"});
-    let created = scope.create(&pod).await?;
-    assert!(container(&created, contract::REDIRECT_CONTAINER_NAME).is_none(), "{created:#}");
-    scope.succeeds("redirected").await.map(drop)
-}
-
 /// Two pods of one Deployment share a node's network: each has a port and a secret of its own, and both have their identity.
 pub(super) async fn two_pods_on_the_host_network(scope: Scope) -> Result<()> {
     scope.create(&account(ACCOUNT, json!({CLIENT_ID: CLIENT, SIDECAR: "endpoint"}))).await?;
