@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::assertion::Claims;
+use crate::federation::Mismatch;
 use crate::ids::ClientId;
 use crate::request::{Form, Rejection};
 use crate::text::{name, one_line};
@@ -165,16 +166,8 @@ impl fmt::Display for Failure {
                     }
                     description => f.write_str(description)?,
                 }
-                match mismatch(&error.error_codes) {
-                    Some(what) => write!(
-                        f,
-                        " {what} This pod's assertion has issuer '{}', subject '{}', audience '{}': a federated \
-                         credential of application {client_id} with exactly these three would match, letter case and \
-                         trailing slash included.",
-                        one_line(&presented.iss),
-                        one_line(&presented.sub),
-                        one_line(&presented.aud.to_string()),
-                    ),
+                match Mismatch::of(&error.error_codes) {
+                    Some(mismatch) => write!(f, " {}", mismatch.explain(client_id, presented)),
                     None => Ok(()),
                 }
             }
@@ -238,18 +231,6 @@ fn shape(form: Form, status: u16, error: &str, text: &str, codes: &[u32], correl
     };
     // Strings and numbers into memory: there is nothing that could fail.
     json.unwrap_or_default()
-}
-
-/// What a person should look at, for the codes that mean "no federated credential matches".
-fn mismatch(codes: &[u32]) -> Option<&'static str> {
-    codes.iter().find_map(|code| match code {
-        70_021 => Some("No federated credential matches."),
-        70_025 => Some("The application has no federated credential."),
-        700_211 => Some("The issuer matches none."),
-        700_212 | 7_002_121 => Some("The audience matches none."),
-        700_213 | 7_002_137 | 7_002_138 => Some("The subject matches none."),
-        _ => None,
-    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod assertion;
 pub mod authority;
 pub mod contract;
 pub mod error;
+pub mod federation;
 pub mod freshness;
 pub mod identity;
 pub mod ids;

@@ -68,10 +68,10 @@ async fn a_refusal_is_401_in_entras_own_words() {
 #[tokio::test]
 async fn a_mismatch_names_what_this_pod_presented() {
     for (code, part) in [
-        (700_211, "The issuer matches none."),
-        (700_212, "The audience matches none."),
-        (700_213, "The subject matches none."),
-        (70_021, "No federated credential matches."),
+        (700_211, "The issuer differs: no federated credential has 'https://cluster.example/'."),
+        (700_212, "The audience differs: no federated credential has 'api://AzureADTokenExchange'."),
+        (700_213, "The subject differs: no federated credential has 'system:serviceaccount:shop:cart'."),
+        (70_021, "No federated credential has this pod's issuer, subject and audience together."),
         (70_025, "The application has no federated credential."),
     ] {
         let authority = Authority::start().await;
@@ -79,16 +79,14 @@ async fn a_mismatch_names_what_this_pod_presented() {
         let answer = Pod::new(&authority).start().app_service().await;
         let text = text(&answer);
         assert_eq!(answer.status, 401);
-        assert!(text.starts_with(&format!("AADSTS{code}: No matching")), "{text}");
-        for part in [
-            part,
-            "issuer 'https://cluster.example/'",
-            "subject 'system:serviceaccount:shop:cart'",
-            "audience 'api://AzureADTokenExchange'",
-            CLIENT_ID,
-        ] {
-            assert!(text.contains(part), "{text}");
-        }
+        assert!(text.starts_with(&format!("AADSTS{code}: No matching")) && text.contains(part), "{text}");
+        let (_, fits) = text.split_once(&format!("This one of application {CLIENT_ID} would match: ")).unwrap();
+        let fits: serde_json::Value = serde_json::from_str(&fits[..=fits.rfind('}').unwrap()]).unwrap();
+        let expected = json!({
+            "name": "shop-cart", "issuer": "https://cluster.example/", "subject": "system:serviceaccount:shop:cart",
+            "audiences": ["api://AzureADTokenExchange"],
+        });
+        assert_eq!(fits, expected);
     }
 }
 
@@ -100,7 +98,7 @@ async fn a_refusal_in_strange_spelling_is_still_a_refusal() {
         (
             401,
             json!({"error": "invalid_client", "error_description": "AADSTS70021: No.", "error_codes": ["70021"]}),
-            "AADSTS70021: No. No federated credential matches. This pod's",
+            "AADSTS70021: No. No federated credential has this pod's issuer, subject and audience together. This one",
             "invalid_client",
         ),
         (
