@@ -88,6 +88,7 @@ async fn nothing_secret_is_logged() {
             (contract::PORT, &port.to_string()),
             (contract::EXPECTED_IDENTITY_HEADER, HEADER),
             (contract::CA_FILE, &emulator.ca_file),
+            (contract::CREDENTIAL_SPREADING, "0"),
             (contract::LOG, "trace"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned())),

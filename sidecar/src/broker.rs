@@ -2,7 +2,6 @@
 //! one exchange at a time per key.
 
 use std::future::Future;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::cache::{Cache, Entry, Failed, Flight, Full, Hold, Key, Outcome};
+use crate::chance::jitter;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 
@@ -167,20 +167,14 @@ fn hold(failure: &Failure, failures: u32, jitter: f64) -> Duration {
     }
 }
 
-/// A sample from 0 to 1, from the randomness that the standard library seeds its maps with.
-fn jitter() -> f64 {
-    let sample = RandomState::new().hash_one(()) >> 32;
-    u32::try_from(sample).map_or(0.0, |sample| f64::from(sample) / f64::from(u32::MAX))
-}
-
 fn full() -> Failed {
     let description = "more different tokens are being asked for at once than the sidecar holds".to_owned();
-    told_once(Arc::new(Failure::Unavailable { description, retry_after: None }))
+    told_once(Arc::new(Failure::Unavailable { description, retry_after: None, may_pass: true }))
 }
 
 fn lost() -> Failed {
     let description = "the exchange with Entra ID ended without a result".to_owned();
-    told_once(Arc::new(Failure::Unavailable { description, retry_after: None }))
+    told_once(Arc::new(Failure::Unavailable { description, retry_after: None, may_pass: true }))
 }
 
 fn told_once(failure: Arc<Failure>) -> Failed {

@@ -4,8 +4,10 @@ mod token_proxy;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use hyper_util::client::proxy::matcher::Matcher;
 use podbadge_runtime::logs;
@@ -41,6 +43,8 @@ pub(crate) struct Entra {
     pub(crate) token_proxy: Option<TokenProxy>,
     /// Trusted besides the public roots.
     pub(crate) roots: Vec<CertificateDer<'static>>,
+    /// How long after the start a federated credential may be too new for Entra to know it.
+    pub(crate) spreading: Duration,
     /// On the way to what is asked.
     pub(crate) proxy: Option<Proxy>,
 }
@@ -98,11 +102,24 @@ impl Entra {
                 .map(PathBuf::from)
                 .ok_or_else(|| missing(contract::FEDERATED_TOKEN_FILE, "the path of the pod's projected token"))?,
             roots: extra_roots(vars)?,
+            spreading: seconds(vars, contract::CREDENTIAL_SPREADING, 0..=3_600)?
+                .unwrap_or(contract::DEFAULT_CREDENTIAL_SPREADING),
             proxy: proxy(vars, &authority, token_proxy.as_ref())?,
             authority,
             token_proxy,
         })
     }
+}
+
+/// Whole seconds, in digits.
+fn seconds(vars: Vars<'_>, variable: &'static str, range: RangeInclusive<u64>) -> Result<Option<Duration>, Wrong> {
+    let parse = |value: String| {
+        let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+        let secs = value.parse().ok().filter(|secs| digits && range.contains(secs));
+        let must = || format!("must be {} to {} seconds", range.start(), range.end());
+        secs.map(Duration::from_secs).ok_or_else(|| wrong(variable, Value::Shown(value), must()))
+    };
+    text(vars, variable)?.map(parse).transpose()
 }
 
 /// The port alone, which is all that the probe and the redirection need.

@@ -10,16 +10,20 @@ use std::time::Duration;
 
 use oauth2::basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse};
 use oauth2::{AuthType, Client, ClientId, RequestTokenError, Scope, StandardRevocableToken, TokenUrl};
+use podbadge_runtime::backoff::Backoff;
 use podbadge_sidecar_core::assertion::Assertion;
 use podbadge_sidecar_core::error::Failure;
 use podbadge_sidecar_core::freshness::Lifetime;
 use podbadge_sidecar_core::response::AccessToken;
+use podbadge_sidecar_core::retry::{self, Attempt};
 use reqwest::Url;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::info;
 use zeroize::Zeroize as _;
 
 use crate::broker::Exchange;
 use crate::cache::Key;
+use crate::chance::jitter;
 use crate::clock::Clock;
 use crate::config::{Entra as Config, TokenProxy};
 use crate::token_file::TokenFile;
@@ -31,6 +35,8 @@ use transport::Fault;
 const DEADLINE: Duration = Duration::from_secs(9);
 /// Entra's code for an assertion out of its time: then the kubelet may just have replaced the file.
 const OUT_OF_TIME: u32 = 700_024;
+/// Of attempts within one exchange: four or five fit into its time.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(4));
 
 type OAuth = Client<
     BasicErrorResponse,
@@ -45,6 +51,7 @@ pub(crate) struct Entra {
     token_file: TokenFile,
     clock: Clock,
     clients: Clients,
+    started: Instant,
 }
 
 // === impl Entra ===
@@ -52,10 +59,36 @@ pub(crate) struct Entra {
 impl Entra {
     pub(crate) fn new(config: Config, clock: Clock) -> Self {
         let token_file = TokenFile::new(config.token_file.clone());
-        Self { config, token_file, clock, clients: Clients::default() }
+        Self { config, token_file, clock, clients: Clients::default(), started: Instant::now() }
     }
 
+    /// Tries until there is a token, or nothing to hope for in the time that is left.
     async fn attempts(&self, key: &Key) -> Result<AccessToken, Failure> {
+        let end = Instant::now() + DEADLINE;
+        let mut failures = 0;
+        loop {
+            let failure = match self.with_assertion(key).await {
+                Ok(token) => return Ok(token),
+                Err(failure) => failure,
+            };
+            failures += 1;
+            let attempt = Attempt {
+                age: self.started.elapsed(),
+                spreading: self.config.spreading,
+                left: end.saturating_duration_since(Instant::now()),
+                delay: BACKOFF.delay(failures, jitter()),
+            };
+            let Some(wait) = retry::wait(&failure, &attempt) else {
+                return Err(failure);
+            };
+            let Key { client_id, tenant, scope, .. } = key;
+            info!(%client_id, %tenant, scope, failures, ?wait, error = %failure, "Asking again");
+            sleep(wait).await;
+        }
+    }
+
+    /// One attempt with the assertion as it is now, and another one if it was replaced while Entra judged it.
+    async fn with_assertion(&self, key: &Key) -> Result<AccessToken, Failure> {
         let assertion = self.token_file.read(self.clock.now())?;
         let first = self.attempt(key, &assertion).await;
         if !matches!(&first, Err(Failure::Refused { error, .. }) if error.error_codes.contains(&OUT_OF_TIME)) {
@@ -126,7 +159,7 @@ impl Entra {
             None => format!("Entra ID at {} {fault}", self.config.authority),
             Some(TokenProxy { url, .. }) => format!("The custom token endpoint {url} {fault}"),
         };
-        Failure::Unavailable { description, retry_after: fault.retry_after() }
+        Failure::Unavailable { description, retry_after: fault.retry_after(), may_pass: fault.may_pass() }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod app;
 mod args;
 mod broker;
 mod cache;
+mod chance;
 mod clock;
 pub mod config;
 mod exchange;

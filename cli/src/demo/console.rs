@@ -66,9 +66,10 @@ impl<W: Write> Console<W> {
                 self.claims(assertion, &ASSERTION)
             }
             Step::Sidecar { environment, added } => {
-                self.title("The sidecar starts as a process, with the injected variables and one of the operator's.")?;
+                self.title("The sidecar starts as a process, with the injected variables and two of the operator's.")?;
                 self.remark(
-                    "That one is PODBADGE_CA_FILE: the real Entra ID has a certificate which the world trusts.",
+                    "Those two begin with PODBADGE_C: the real Entra ID has a certificate which the world trusts, \
+                     and takes a while to know a new credential.",
                 )?;
                 for (name, value) in environment.iter().chain(added) {
                     self.line(Style::new(), &format!("     {name}={value}"))?;

@@ -105,7 +105,10 @@ impl Pod {
     /// Starts the sidecar with the variables that were injected and the operator's.
     pub(super) async fn sidecar(&self, site: &Site) -> anyhow::Result<(Sidecar, Step)> {
         let injected = kubelet::environment(&self.created.object, contract::CONTAINER_NAME)?;
-        let added = BTreeMap::from([(contract::CA_FILE.to_owned(), site.ca_file().display().to_string())]);
+        let added = BTreeMap::from([
+            (contract::CA_FILE.to_owned(), site.ca_file().display().to_string()),
+            (contract::CREDENTIAL_SPREADING.to_owned(), "0".to_owned()),
+        ]);
         let program = Program {
             path: std::env::current_exe().context("this program's own file")?,
             arguments: vec!["sidecar".to_owned()],

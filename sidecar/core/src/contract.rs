@@ -35,6 +35,9 @@ pub const TOKEN_PROXY_CA_FILE: &str = "AZURE_KUBERNETES_CA_FILE";
 pub const TOKEN_PROXY_CA_DATA: &str = "AZURE_KUBERNETES_CA_DATA";
 /// A file of extra root certificates (PEM) for the authority.
 pub const CA_FILE: &str = "PODBADGE_CA_FILE";
+/// Seconds from the sidecar's start, 0..=3600, in which Entra's word that no federated credential matches (AADSTS70021x) is
+/// doubted and asked for again: a new credential takes a while to be known. Unset: [`DEFAULT_CREDENTIAL_SPREADING`].
+pub const CREDENTIAL_SPREADING: &str = "PODBADGE_CREDENTIAL_SPREADING_SECONDS";
 /// The log level: `error`, `warn`, `info`, `debug` or `trace`.
 pub const LOG: &str = "PODBADGE_LOG";
 
@@ -55,6 +58,8 @@ pub const LIVE_PATH: &str = "/livez";
 /// Answers 200 once the sidecar can serve, else 503 with what is missing.
 pub const READY_PATH: &str = "/readyz";
 
+/// Where the pod says nothing else; who creates credentials by Terraform is told to sleep as long.
+pub const DEFAULT_CREDENTIAL_SPREADING: std::time::Duration = std::time::Duration::from_secs(120);
 /// The port where the pod says nothing else, as Azure Workload Identity has it.
 pub const DEFAULT_PORT: u16 = 8000;
 /// The name of the injected container.

@@ -1,8 +1,8 @@
 //! What the application sees when there is no token.
 //!
 //! The statuses are chosen by how clients retry: 401 is retried by nobody and its text is shown everywhere, a 400 hides
-//! the text from some, any 5xx costs up to 100 seconds. So what Entra refused is always 401, what may pass is 429 or 503
-//! with a `Retry-After` of one to five seconds, and every body is JSON in the shape of its form.
+//! the text from some, any 5xx costs up to 100 seconds. So what Entra refused is 401, what may pass (by [`crate::retry`], which
+//! has tried) is 429 or 503 with a `Retry-After` of one to five seconds, and every body is JSON in the shape of its form.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use crate::assertion::Claims;
 use crate::federation::Mismatch;
 use crate::ids::ClientId;
 use crate::request::{Form, Rejection};
+use crate::retry::Prospect;
 use crate::text::{name, one_line};
 
 /// An HTTP answer without a token.
@@ -78,6 +79,8 @@ pub enum Failure {
         description: String,
         /// How long to wait, if the authority said so.
         retry_after: Option<Duration>,
+        /// Whether it may answer soon; something else in its place stays there.
+        may_pass: bool,
     },
     /// The pod's token file holds nothing that can be sent.
     Assertion {
@@ -129,6 +132,16 @@ impl Failure {
         }
     }
 
+    /// What may come of asking the same again. A token file is read anew by every request, so waiting for it is the
+    /// caller's.
+    pub fn prospect(&self) -> Prospect {
+        match self {
+            Self::Refused { error, .. } => Prospect::of(error),
+            Self::Throttled { .. } | Self::Unavailable { may_pass: true, .. } => Prospect::Passing,
+            Self::Unavailable { may_pass: false, .. } | Self::Assertion { .. } => Prospect::Final,
+        }
+    }
+
     /// How long the authority asked not to be asked again.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -143,7 +156,9 @@ impl Failure {
         let retry_after = Some(wait.as_secs().clamp(1, 5));
         let (status, error, codes, correlation, retry_after) = match self {
             Self::Refused { error, .. } => {
-                (401, error.error.as_str(), &*error.error_codes, error.correlation_id.as_deref(), None)
+                let passes = self.prospect() == Prospect::Passing;
+                let (status, retry_after) = if passes { (503, retry_after) } else { (401, None) };
+                (status, error.error.as_str(), &*error.error_codes, error.correlation_id.as_deref(), retry_after)
             }
             Self::Throttled { .. } => (429, "temporarily_unavailable", &[][..], None, retry_after),
             Self::Unavailable { .. } | Self::Assertion { may_pass: true, .. } => {

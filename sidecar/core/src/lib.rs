@@ -16,5 +16,6 @@ pub mod identity;
 pub mod ids;
 pub mod request;
 pub mod response;
+pub mod retry;
 pub mod secret;
 pub mod text;

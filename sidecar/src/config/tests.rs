@@ -18,6 +18,7 @@ fn defaults() {
     assert_eq!(config.entra.authority.as_str(), "https://login.microsoftonline.com/");
     assert!(config.policy.client_id.is_none() && config.policy.identity_header.is_none());
     assert!(config.entra.proxy.is_none() && config.entra.roots.is_empty());
+    assert_eq!(config.entra.spreading, Duration::from_secs(120));
 }
 
 #[test]
@@ -31,6 +32,7 @@ fn empty_is_unset() {
         "PODBADGE_IDENTITY_MAP",
         "PODBADGE_IMDS",
         "PODBADGE_CA_FILE",
+        "PODBADGE_CREDENTIAL_SPREADING_SECONDS",
         "PODBADGE_LOG",
         "HTTPS_PROXY",
     ];
@@ -89,6 +91,9 @@ fn every_wrong_value_is_named_with_its_range() {
         ("PODBADGE_PORT", "+8000", "from 1 to 65535"),
         ("PODBADGE_PORT", " 8000", "from 1 to 65535"),
         ("PODBADGE_IMDS", "Off", "must be on or off"),
+        ("PODBADGE_CREDENTIAL_SPREADING_SECONDS", "3601", "must be 0 to 3600 seconds"),
+        ("PODBADGE_CREDENTIAL_SPREADING_SECONDS", "+1", "must be 0 to 3600 seconds"),
+        ("PODBADGE_CREDENTIAL_SPREADING_SECONDS", "2m", "must be 0 to 3600 seconds"),
         ("PODBADGE_LOG", "loud", "must be error, warn, info, debug or trace"),
         ("PODBADGE_CA_FILE", "/no/such/file", "No such file"),
         ("PODBADGE_CA_FILE", "/dev/zero", "not a regular file"),

@@ -41,6 +41,9 @@ pub(super) enum Fault {
     /// No connection, no TLS, or the connection broke.
     #[error("cannot be reached: {0}")]
     Unreachable(String),
+    /// Somebody answers, without a certificate that is trusted.
+    #[error("cannot be reached: {0}")]
+    Untrusted(String),
     /// Longer than anybody waits.
     #[error("did not answer within {} seconds", .0.as_secs())]
     Slow(Duration),
@@ -73,22 +76,43 @@ impl Fault {
             _ => None,
         }
     }
+
+    /// Whether the authority may answer soon. A page of HTML, a redirect or strange JSON comes from something else that
+    /// stands in its place, and will.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Slow(_) | Self::Throttled { .. } => true,
+            Self::Status { status, .. } => status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT,
+            _ => false,
+        }
+    }
 }
 
 impl From<reqwest::Error> for Fault {
     fn from(error: reqwest::Error) -> Self {
         // The outermost text repeats the URL; the causes say what happened.
         let mut causes = Vec::new();
-        let mut cause = error.source();
+        let (mut cause, mut untrusted) = (error.source(), false);
         while let Some(error) = cause {
             causes.push(error.to_string());
+            untrusted |= is_untrusted(error);
             cause = error.source();
         }
         if causes.is_empty() {
             causes.push(error.without_url().to_string());
         }
-        Self::Unreachable(one_line(&causes.join(": ")))
+        let text = one_line(&causes.join(": "));
+        if untrusted { Self::Untrusted(text) } else { Self::Unreachable(text) }
     }
+}
+
+/// An I/O error does not count what it was made of among its sources, and it may have been made of another one.
+fn is_untrusted(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let mut innermost = cause;
+    while let Some(inner) = innermost.downcast_ref().and_then(std::io::Error::get_ref) {
+        innermost = inner;
+    }
+    matches!(innermost.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
 }
 
 // === impl Https ===

@@ -7,4 +7,5 @@ mod identities;
 mod pod;
 mod process;
 mod protocol;
+mod retries;
 mod token_proxy;

@@ -67,6 +67,8 @@ impl Pod {
             ("AZURE_FEDERATED_TOKEN_FILE", token_file.to_str().unwrap()),
             ("AZURE_AUTHORITY_HOST", authority),
             ("PODBADGE_IDENTITY_HEADER", IDENTITY_HEADER),
+            // As if it had run for a while.
+            ("PODBADGE_CREDENTIAL_SPREADING_SECONDS", "0"),
         ] {
             pod.set(name, value);
         }
@@ -159,4 +161,12 @@ pub(crate) async fn send(address: SocketAddr, line: &str, headers: &str) -> Answ
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
     Answer { status, headers: headers.collect(), body: body.to_owned() }
+}
+
+/// The text for a person, and that it is fit to be read.
+pub(crate) fn text(answer: &Answer) -> String {
+    let json = answer.json();
+    let text = json.get("error_description").or(json.get("message")).unwrap().as_str().unwrap().to_owned();
+    assert!(!text.is_empty() && !text.contains(['\n', '\r']) && !text.contains("eyJ"), "{text:?}");
+    text
 }

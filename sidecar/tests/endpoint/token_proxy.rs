@@ -137,7 +137,7 @@ async fn without_name_and_roots_it_is_a_server_like_any_other() {
     assert_eq!(served.asked()[0].line, format!("POST /t/{TENANT}/oauth2/v2.0/token"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn whoever_is_not_trusted_gets_no_assertion() {
     let (one, other) = (Ca::new("one"), Ca::new("other"));
     let endpoint = TokenEndpoint::start(&one);
@@ -209,7 +209,7 @@ async fn roots_are_replaced_between_two_exchanges() {
     assert_eq!(endpoint.served.asked().len(), 6);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_proxy_is_asked_for_it() {
     let proxy = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let mut pod = Pod::asking("https://entra.invalid/");

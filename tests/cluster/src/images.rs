@@ -35,7 +35,11 @@ pub(crate) fn all(tools: &Tools, chart: &Chart, authority: &Path) -> Result<BTre
             Image {
                 holds: vec![program(contract::PROGRAM), trust],
                 entrypoint: vec![contract::PROGRAM.to_owned()],
-                variables: vec![(contract::CA_FILE.to_owned(), AUTHORITY.to_owned())],
+                variables: vec![
+                    (contract::CA_FILE.to_owned(), AUTHORITY.to_owned()),
+                    // The emulator knows a credential at once.
+                    (contract::CREDENTIAL_SPREADING.to_owned(), "0".to_owned()),
+                ],
                 user: NON_ROOT,
             },
         ),

@@ -143,6 +143,8 @@ impl World {
             (contract::FEDERATED_TOKEN_FILE, self.mount_path().join("azure-identity-token").display().to_string()),
             (contract::EXPECTED_IDENTITY_HEADER, HEADER.to_owned()),
             (contract::CA_FILE, self.ca_file()),
+            // The emulator knows a credential at once, and what it refuses is refused for good.
+            (contract::CREDENTIAL_SPREADING, "0".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()

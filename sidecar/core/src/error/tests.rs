@@ -64,15 +64,17 @@ fn a_mismatch_says_what_the_pod_presented() {
 
 #[test]
 fn what_may_pass_says_when_to_ask_again() {
-    let unavailable = Failure::Unavailable { description: "down".to_owned(), retry_after: None };
+    let unavailable = Failure::Unavailable { description: "down".to_owned(), retry_after: None, may_pass: true };
     let throttled = Failure::Throttled { retry_after: Some(Duration::from_secs(60)) };
     let missing = Failure::Assertion { description: "token file /t is missing".to_owned(), may_pass: true };
+    let external = refused(&[90_061], "AADSTS90061: Request to External OIDC endpoint failed.");
     let wrong = Failure::Assertion { description: "token file /t does not hold a JWT".to_owned(), may_pass: false };
     for (failure, wait, status, retry_after) in [
         (&unavailable, Duration::ZERO, 503, Some(1)),
         (&unavailable, Duration::from_secs(3), 503, Some(3)),
         (&throttled, Duration::from_secs(60), 429, Some(5)),
         (&missing, Duration::ZERO, 503, Some(1)),
+        (&external, Duration::from_secs(2), 503, Some(2)),
         (&wrong, Duration::ZERO, 400, None),
     ] {
         for form in [Form::Imds, Form::AppService] {
@@ -82,7 +84,7 @@ fn what_may_pass_says_when_to_ask_again() {
             match form {
                 Form::Imds => assert_eq!(body["error_description"], failure.to_string()),
                 Form::AppService => {
-                    assert_eq!(body, json!({"statusCode": status, "message": failure.to_string()}));
+                    assert_eq!((&body["statusCode"], &body["message"]), (&json!(status), &json!(failure.to_string())));
                 }
             }
         }
