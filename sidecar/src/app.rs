@@ -12,6 +12,7 @@ use podbadge_runtime::drain::{self, Steps};
 use podbadge_runtime::ready::Readiness;
 use podbadge_runtime::serve::{self, Bound, Limits};
 use podbadge_runtime::{logs, metrics};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
 use crate::broker::Broker;
@@ -39,6 +40,7 @@ pub struct App {
     ipv6: Option<Bound>,
     router: Router,
     readiness: Readiness,
+    broker: Broker<Entra>,
 }
 
 /// Logs, listens and serves until a signal.
@@ -65,15 +67,11 @@ impl App {
 
         let mut registry = metrics::registry("podbadge_sidecar", env!("CARGO_PKG_VERSION"));
         let (metrics, readiness, clock) = (Metrics::new(&mut registry), Readiness::default(), Clock::system());
-        let endpoint = Endpoint {
-            policy,
-            tenant: Arc::new(entra.tenant.clone()),
-            broker: Broker::new(Entra::new(entra, clock.clone()), clock.clone(), metrics.clone()),
-            clock,
-            metrics,
-        };
+        let tenant = Arc::new(entra.tenant.clone());
+        let broker = Broker::new(Entra::new(entra, clock.clone()), clock.clone(), metrics.clone());
+        let endpoint = Endpoint { policy, tenant, broker: broker.clone(), clock, metrics };
         let router = http::router(endpoint, readiness.clone(), registry.into());
-        Ok(Self { ipv4, ipv6, router, readiness })
+        Ok(Self { ipv4, ipv6, router, readiness, broker })
     }
 
     /// Where clients find it.
@@ -82,12 +80,13 @@ impl App {
         self.ipv4.local_addr()
     }
 
-    /// Serves until `stop`, then answers what is open.
+    /// Serves until `stop`, then answers what is open. SIGHUP has every token replaced at its next use.
     ///
     /// # Errors
     /// If a socket fails, or requests are left behind.
     pub async fn run(self, stop: impl Future<Output = io::Result<()>>) -> anyhow::Result<()> {
-        let Self { ipv4, ipv6, router, readiness } = self;
+        let Self { ipv4, ipv6, router, readiness, broker } = self;
+        let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
         let (trigger, drain) = drain::drain();
         info!(address = %ipv4.local_addr(), ipv6 = ipv6.is_some(), "Serving");
         let also_router = router.clone();
@@ -100,7 +99,9 @@ impl App {
                 }
             })
         });
+        let mut flushing = pin!(flush_when_told(hangup, broker));
         tokio::select! {
+            () = flushing.as_mut() => {}
             ended = servers.as_mut() => ended.map(drop).context("stopped serving")?,
             stop = stop => {
                 stop.context("cannot listen for signals")?;
@@ -110,6 +111,13 @@ impl App {
         }
         Ok(())
     }
+}
+
+async fn flush_when_told(mut hangup: Signal, broker: Broker<Entra>) {
+    while hangup.recv().await.is_some() {
+        broker.flush();
+    }
+    std::future::pending::<()>().await;
 }
 
 /// A pod need not have IPv6. A port that somebody else has on ::1 is an error: `localhost` often means ::1, and clients

@@ -12,7 +12,7 @@ use podbadge_sidecar_core::freshness::{Demand, Freshness, Move, decide};
 use podbadge_sidecar_core::request::Renewal;
 use podbadge_sidecar_core::response::AccessToken;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
 use crate::cache::{Cache, Entry, Failed, Flight, Full, Hold, Key, Outcome};
@@ -26,6 +26,8 @@ const CAPACITY: usize = 256;
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(15));
 /// However long the authority asks for patience; its own examples say a minute.
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
+/// How long somebody waits for a better token than the valid one at hand. An authority that answers does so sooner.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Gets one new token.
 pub(crate) trait Exchange: Send + Sync + 'static {
@@ -33,6 +35,7 @@ pub(crate) trait Exchange: Send + Sync + 'static {
     fn exchange(&self, key: &Key) -> impl Future<Output = Result<AccessToken, Failure>> + Send;
 }
 
+/// Clones share it.
 pub(crate) struct Broker<E>(Arc<Inner<E>>);
 
 struct Inner<E> {
@@ -43,6 +46,12 @@ struct Inner<E> {
 }
 
 // === impl Broker ===
+
+impl<E> Clone for Broker<E> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
 
 impl<E: Exchange> Broker<E> {
     pub(crate) fn new(exchange: E, clock: Clock, metrics: Metrics) -> Self {
@@ -74,14 +83,28 @@ impl<E: Exchange> Broker<E> {
                 _ => (self.join(entry, key), None),
             }
         };
-        let outcome = match flight.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or_else(|| Err(lost())),
-            Err(_) => Err(lost()),
+        let Some(token) = second_choice else {
+            return landed(&mut flight).await;
+        };
+        // Who asked for a new one has the time.
+        let outcome = if *renewal == Renewal::Bypass {
+            landed(&mut flight).await
+        } else {
+            timeout(PATIENCE, landed(&mut flight)).await.unwrap_or_else(|_| Err(late()))
         };
         // The wait may have outlasted the token.
-        let now = self.0.clock.now();
-        let second_choice = second_choice.filter(|token| token.lifetime.freshness(now) != Freshness::Expired);
-        outcome.or_else(|failed| second_choice.ok_or(failed))
+        let valid = token.lifetime.freshness(self.0.clock.now()) != Freshness::Expired;
+        match outcome {
+            Err(_) if valid => Ok(token),
+            outcome => outcome,
+        }
+    }
+
+    /// Has every token replaced at its next use, and forgets what failed. No token is lost: while another one cannot be had,
+    /// each is served on.
+    pub(crate) fn flush(&self) {
+        let tokens = self.0.cache().outdate(self.0.clock.now());
+        info!(tokens, "Every token is to be replaced");
     }
 
     /// The exchange on its way for `key`, or a new one. It is a task of its own: callers come and go, it stays.
@@ -140,6 +163,13 @@ impl<E: Exchange> Inner<E> {
     }
 }
 
+async fn landed(flight: &mut Flight) -> Outcome {
+    match flight.wait_for(Option::is_some).await {
+        Ok(outcome) => outcome.clone().unwrap_or_else(|| Err(lost())),
+        Err(_) => Err(lost()),
+    }
+}
+
 // === rules ===
 
 /// What the client's wish means for the token at hand: one refused by the resource must not be handed out again, any
@@ -169,6 +199,11 @@ fn hold(failure: &Failure, failures: u32, jitter: f64) -> Duration {
 
 fn full() -> Failed {
     let description = "more different tokens are being asked for at once than the sidecar holds".to_owned();
+    told_once(Arc::new(Failure::Unavailable { description, retry_after: None, may_pass: true }))
+}
+
+fn late() -> Failed {
+    let description = "the exchange with Entra ID takes longer than the token at hand is valid".to_owned();
     told_once(Arc::new(Failure::Unavailable { description, retry_after: None, may_pass: true }))
 }
 

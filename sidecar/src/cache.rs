@@ -90,6 +90,20 @@ impl Cache {
         self.entries.get_mut(key)
     }
 
+    /// Makes every token short from `now` on and forgets the failures; says how many tokens that are.
+    pub(crate) fn outdate(&mut self, now: UnixTime) -> usize {
+        let mut tokens = 0;
+        for entry in self.entries.values_mut() {
+            (entry.failures, entry.hold) = (0, None);
+            if let Some(token) = &mut entry.token {
+                let lifetime = token.lifetime.outdated(now);
+                *token = Arc::new(AccessToken { secret: token.secret.clone(), lifetime });
+                tokens += 1;
+            }
+        }
+        tokens
+    }
+
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()

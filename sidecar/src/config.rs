@@ -45,6 +45,8 @@ pub(crate) struct Entra {
     pub(crate) roots: Vec<CertificateDer<'static>>,
     /// How long after the start a federated credential may be too new for Entra to know it.
     pub(crate) spreading: Duration,
+    /// How old a token may be while a younger one can be had.
+    pub(crate) max_age: Option<Duration>,
     /// On the way to what is asked.
     pub(crate) proxy: Option<Proxy>,
 }
@@ -102,6 +104,7 @@ impl Entra {
                 .map(PathBuf::from)
                 .ok_or_else(|| missing(contract::FEDERATED_TOKEN_FILE, "the path of the pod's projected token"))?,
             roots: extra_roots(vars)?,
+            max_age: seconds(vars, contract::MAX_TOKEN_AGE, 300..=86_400)?,
             spreading: seconds(vars, contract::CREDENTIAL_SPREADING, 0..=3_600)?
                 .unwrap_or(contract::DEFAULT_CREDENTIAL_SPREADING),
             proxy: proxy(vars, &authority, token_proxy.as_ref())?,

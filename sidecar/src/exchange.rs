@@ -13,7 +13,7 @@ use oauth2::{AuthType, Client, ClientId, RequestTokenError, Scope, StandardRevoc
 use podbadge_runtime::backoff::Backoff;
 use podbadge_sidecar_core::assertion::Assertion;
 use podbadge_sidecar_core::error::Failure;
-use podbadge_sidecar_core::freshness::Lifetime;
+use podbadge_sidecar_core::freshness::{Lifetime, Upkeep};
 use podbadge_sidecar_core::response::AccessToken;
 use podbadge_sidecar_core::retry::{self, Attempt};
 use reqwest::Url;
@@ -120,7 +120,8 @@ impl Entra {
             Ok(granted) => {
                 let (secret, lasts, refresh_in) =
                     granted.into_parts().ok_or_else(|| self.unavailable(&Fault::NoToken))?;
-                Ok(AccessToken { secret, lifetime: Lifetime::new(issued, lasts, refresh_in) })
+                let upkeep = Upkeep { refresh_in, max_age: self.config.max_age, jitter: jitter() };
+                Ok(AccessToken { secret, lifetime: Lifetime::new(issued, lasts, upkeep) })
             }
             Err(RequestTokenError::Request(Fault::Refused { status, error })) => Err(Failure::Refused {
                 status: status.as_u16(),

@@ -18,6 +18,7 @@ mod clock;
 pub mod config;
 mod exchange;
 mod file;
+mod flush;
 mod guard;
 mod http;
 mod metrics;
@@ -46,6 +47,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, vars: impl Fn(&str) -> Opt
         },
         Ok(Command::Probe) => with_port(&vars, probe::ready),
         Ok(Command::Wait) => with_port(&vars, probe::wait),
+        Ok(Command::Flush) => ended(flush::flush().map_err(anyhow::Error::from)),
         Ok(Command::Redirect) => with_port(&vars, redirect::to_sidecar),
         Ok(Command::Print(text)) => {
             let printed = writeln!(std::io::stdout(), "{text}");

@@ -38,6 +38,9 @@ pub const CA_FILE: &str = "PODBADGE_CA_FILE";
 /// Seconds from the sidecar's start, 0..=3600, in which Entra's word that no federated credential matches (AADSTS70021x) is
 /// doubted and asked for again: a new credential takes a while to be known. Unset: [`DEFAULT_CREDENTIAL_SPREADING`].
 pub const CREDENTIAL_SPREADING: &str = "PODBADGE_CREDENTIAL_SPREADING_SECONDS";
+/// How old a token may be, in seconds, 300..=86400, before a younger one is asked for: some live for a day, and what they
+/// may do was decided at their issue. Unset: as old as it gets.
+pub const MAX_TOKEN_AGE: &str = "PODBADGE_MAX_TOKEN_AGE_SECONDS";
 /// The log level: `error`, `warn`, `info`, `debug` or `trace`.
 pub const LOG: &str = "PODBADGE_LOG";
 
@@ -71,6 +74,8 @@ pub const PROBE: &str = "probe";
 /// The subcommand of a `postStart` hook: like [`PROBE`], with a minute's patience, because a hook that fails ends the
 /// container.
 pub const WAIT: &str = "wait";
+/// The subcommand that a person runs (`kubectl exec`): the serving process replaces every token at its next use.
+pub const FLUSH: &str = "flush";
 /// The subcommand of the init container: sends the metadata address to the sidecar, and ends.
 pub const REDIRECT: &str = "redirect";
 /// The name of the injected init container that runs [`REDIRECT`].

@@ -26,6 +26,18 @@ pub struct Lifetime {
     expiry: UnixTime,
 }
 
+/// What is known about a token's replacement, besides its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Upkeep {
+    /// When to replace it, after its issue, if the authority said so.
+    pub refresh_in: Option<Duration>,
+    /// How old it may be while a younger one can be had: what it may do was decided at its issue.
+    pub max_age: Option<Duration>,
+    /// A random sample from 0 to 1 (anything outside counts as the nearer end), so that pods which started together do not
+    /// come back together.
+    pub jitter: f64,
+}
+
 /// How good a token still is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
@@ -126,13 +138,24 @@ impl Lifetime {
     pub const MARGIN: Duration = Duration::from_secs(5 * 60);
 
     /// A token asked for at `issued` that `lasts` so long. It is replaced from `refresh_in` on where the authority said
-    /// one, else from half of its life, so that the other half outlasts an outage. A token that never had much more
-    /// than [`Self::MARGIN`] is short in its last quarter only: a better one cannot be had.
-    pub fn new(issued: UnixTime, lasts: Duration, refresh_in: Option<Duration>) -> Self {
+    /// one, else from half of its life, so that the other half outlasts an outage; at most a tenth of its life later, by
+    /// chance. A token that never had much more than [`Self::MARGIN`] is short in its last quarter only: a better one
+    /// cannot be had. One that is too old is short, too.
+    pub fn new(issued: UnixTime, lasts: Duration, upkeep: Upkeep) -> Self {
+        let Upkeep { refresh_in, max_age, jitter } = upkeep;
+        let life = max_age.unwrap_or(lasts).min(lasts);
         let expiry = issued.plus(lasts);
-        let short = expiry.minus(Self::MARGIN.min(lasts / 4));
-        let refresh = issued.plus(refresh_in.unwrap_or(lasts / 2)).min(short);
+        let short = expiry.minus(Self::MARGIN.min(lasts / 4)).min(issued.plus(life));
+        // NaN fails the comparison and counts as no jitter.
+        let share = if jitter > 0.0 { jitter.min(1.0) } else { 0.0 };
+        let refresh = issued.plus(refresh_in.unwrap_or(life / 2) + (life / 10).mul_f64(share)).min(short);
         Self { issued, refresh, short, expiry }
+    }
+
+    /// The same token from `now` on, once it is known to be out of date: served only if nothing better can be had.
+    #[must_use]
+    pub fn outdated(self, now: UnixTime) -> Self {
+        Self { refresh: self.refresh.min(now), short: self.short.min(now), ..self }
     }
 
     /// How good the token is at `now`. A clock that was set back to before the token was issued has nothing to say about

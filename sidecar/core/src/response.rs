@@ -69,12 +69,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::freshness::Upkeep;
 
     #[test]
     fn the_body_is_the_one_of_the_metadata_service() {
         let token = AccessToken {
             secret: Secret::new("eyJ0.eyJ1.c2ln".to_owned()),
-            lifetime: Lifetime::new(UnixTime::from_secs(1_757_691_657), Duration::from_secs(3_599), None),
+            lifetime: Lifetime::new(UnixTime::from_secs(1_757_691_657), Duration::from_secs(3_599), Upkeep::default()),
         };
         let client_id = "11111111-2222-3333-4444-555555555555".parse().expect("a GUID");
         let resource = "https://management.azure.com/".parse().expect("a resource");
@@ -99,7 +100,7 @@ mod tests {
     fn a_resource_is_repeated_byte_for_byte() {
         let token = AccessToken {
             secret: Secret::new("t".to_owned()),
-            lifetime: Lifetime::new(UnixTime::from_secs(0), Duration::from_secs(60), None),
+            lifetime: Lifetime::new(UnixTime::from_secs(0), Duration::from_secs(60), Upkeep::default()),
         };
         let client_id = "11111111-2222-3333-4444-555555555555".parse().expect("a GUID");
         for resource in ["https://a//", "a\"b\\c", "api://ü"] {

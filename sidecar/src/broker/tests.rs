@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use podbadge_runtime::metrics::registry;
-use podbadge_sidecar_core::freshness::Lifetime;
+use podbadge_sidecar_core::freshness::{Lifetime, Upkeep};
 use podbadge_sidecar_core::secret::Secret;
 use tokio::task::JoinSet;
 use tokio::time::{advance, sleep};
@@ -19,6 +19,7 @@ struct Mock {
     calls: AtomicUsize,
     script: Mutex<VecDeque<Failure>>,
     down: Mutex<Option<Failure>>,
+    hangs: Mutex<Option<Duration>>,
     clock: Clock,
 }
 
@@ -33,6 +34,10 @@ impl Mock {
         self.script.lock().unwrap().push_back(failure);
     }
 
+    fn hangs(&self, latency: Duration) {
+        *self.hangs.lock().unwrap() = Some(latency);
+    }
+
     fn goes_down(&self, failure: Option<Failure>) {
         *self.down.lock().unwrap() = failure;
     }
@@ -42,13 +47,14 @@ impl Exchange for Arc<Mock> {
     async fn exchange(&self, _: &Key) -> Result<AccessToken, Failure> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let issued = self.clock.now();
-        sleep(Mock::LATENCY).await;
+        let latency = self.hangs.lock().unwrap().take().unwrap_or(Mock::LATENCY);
+        sleep(latency).await;
         let scripted = self.script.lock().unwrap().pop_front();
         match scripted.or_else(|| self.down.lock().unwrap().clone()) {
             Some(failure) => Err(failure),
             None => Ok(AccessToken {
                 secret: Secret::new(format!("token {call}")),
-                lifetime: Lifetime::new(issued, HOUR, None),
+                lifetime: Lifetime::new(issued, HOUR, Upkeep::default()),
             }),
         }
     }
@@ -60,6 +66,7 @@ fn broker(capacity: usize) -> (Arc<Mock>, Arc<Broker<Arc<Mock>>>) {
         calls: AtomicUsize::default(),
         script: Mutex::default(),
         down: Mutex::default(),
+        hangs: Mutex::default(),
         clock: clock.clone(),
     });
     let metrics = Metrics::new(&mut registry("test", "0"));
@@ -193,6 +200,45 @@ async fn a_short_token_is_handed_out_only_for_want_of_a_better() {
     assert_eq!(token(&broker).await.as_deref(), Ok("token 3"));
 }
 
+/// The valid token is there, so nobody waits for an authority that hangs.
+#[tokio::test(start_paused = true)]
+async fn a_better_token_is_not_waited_for_for_long() {
+    let (mock, broker) = broker(4);
+    assert_eq!(token(&broker).await.as_deref(), Ok("token 1"));
+    advance(56 * MINUTE).await;
+    mock.hangs(MINUTE / 4);
+    let start = Instant::now();
+    assert_eq!(token(&broker).await.as_deref(), Ok("token 1"));
+    assert_eq!(start.elapsed(), PATIENCE);
+    // Who wants a new one does.
+    assert_eq!(asked(&broker, &Renewal::Bypass).await.as_deref(), Ok("token 2"));
+    assert_eq!((start.elapsed(), mock.calls()), (MINUTE / 4, 2));
+    // One that ends meanwhile is of no use.
+    advance(HOUR - MINUTE / 4 - SECOND).await;
+    mock.hangs(9 * SECOND);
+    assert_eq!(token(&broker).await, Err("unavailable"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_has_every_token_replaced_and_loses_none() {
+    let (mock, broker) = broker(4);
+    assert_eq!(token(&broker).await.as_deref(), Ok("token 1"));
+    broker.flush();
+    assert_eq!(token(&broker).await.as_deref(), Ok("token 2"));
+    assert_eq!(token(&broker).await.as_deref(), Ok("token 2"));
+    mock.goes_down(Some(unavailable()));
+    broker.flush();
+    let start = Instant::now();
+    while start.elapsed() < 50 * MINUTE {
+        assert_eq!(token(&broker).await.as_deref(), Ok("token 2"), "after {:?}", start.elapsed());
+        sleep(10 * SECOND).await;
+    }
+    mock.goes_down(None);
+    // A failure is forgotten as well.
+    broker.flush();
+    assert_ne!(token(&broker).await.as_deref(), Ok("token 2"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_repeated_for_a_while_and_then_tried_again() {
     let (mock, broker) = broker(4);
@@ -297,7 +343,10 @@ impl Exchange for Broken {
     async fn exchange(&self, _: &Key) -> Result<AccessToken, Failure> {
         let call = self.0.fetch_add(1, Ordering::SeqCst);
         assert_ne!(call, 0, "the first call is broken");
-        Ok(AccessToken { secret: Secret::new("t".to_owned()), lifetime: Lifetime::new(self.1.now(), HOUR, None) })
+        Ok(AccessToken {
+            secret: Secret::new("t".to_owned()),
+            lifetime: Lifetime::new(self.1.now(), HOUR, Upkeep::default()),
+        })
     }
 }
 

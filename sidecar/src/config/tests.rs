@@ -33,6 +33,7 @@ fn empty_is_unset() {
         "PODBADGE_IMDS",
         "PODBADGE_CA_FILE",
         "PODBADGE_CREDENTIAL_SPREADING_SECONDS",
+        "PODBADGE_MAX_TOKEN_AGE_SECONDS",
         "PODBADGE_LOG",
         "HTTPS_PROXY",
     ];
@@ -94,6 +95,8 @@ fn every_wrong_value_is_named_with_its_range() {
         ("PODBADGE_CREDENTIAL_SPREADING_SECONDS", "3601", "must be 0 to 3600 seconds"),
         ("PODBADGE_CREDENTIAL_SPREADING_SECONDS", "+1", "must be 0 to 3600 seconds"),
         ("PODBADGE_CREDENTIAL_SPREADING_SECONDS", "2m", "must be 0 to 3600 seconds"),
+        ("PODBADGE_MAX_TOKEN_AGE_SECONDS", "299", "must be 300 to 86400 seconds"),
+        ("PODBADGE_MAX_TOKEN_AGE_SECONDS", "86401", "must be 300 to 86400 seconds"),
         ("PODBADGE_LOG", "loud", "must be error, warn, info, debug or trace"),
         ("PODBADGE_CA_FILE", "/no/such/file", "No such file"),
         ("PODBADGE_CA_FILE", "/dev/zero", "not a regular file"),

@@ -144,3 +144,32 @@ async fn the_whole_life_of_a_process() {
         assert!(!err.contains(secret), "{secret} in {err}");
     }
 }
+
+#[tokio::test]
+async fn a_flush_from_outside_replaces_tokens() {
+    let authority = Authority::start().await;
+    let mut pod = Pod::new(&authority);
+    let nobody = program(&pod).arg("flush").env("PODBADGE_PORT", "1").output().unwrap();
+    // Another test's process may have been told.
+    assert!(nobody.status.success() || complaint(&nobody).contains("no sidecar serves here"), "{nobody:?}");
+
+    let port = free_port();
+    pod.set("PODBADGE_PORT", &port.to_string());
+    let mut sidecar =
+        tokio::process::Command::from(program(&pod)).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+    assert!(probe(&pod).status.success());
+    let get =
+        async || ask((Ipv4Addr::LOCALHOST, port).into(), &format!("GET {IMDS}"), "Metadata: true\r\n").await.status;
+    assert_eq!((get().await, get().await, authority.asked().len()), (200, 200, 1));
+    let flushed = program(&pod).arg("flush").output().unwrap();
+    assert!(flushed.status.success() && flushed.stderr.is_empty(), "{flushed:?}");
+    // It is told at some time, and heeds it from then on.
+    timeout(Duration::from_secs(20), async {
+        while authority.asked().len() < 2 {
+            assert_eq!(get().await, 200);
+        }
+    })
+    .await
+    .expect("a new token");
+    sidecar.kill().await.unwrap();
+}

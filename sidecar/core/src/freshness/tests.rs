@@ -7,7 +7,8 @@ fn at(secs: u64) -> UnixTime {
 }
 
 fn lifetime(lasts: u64, refresh_in: Option<u64>) -> Lifetime {
-    Lifetime::new(at(1_000), Duration::from_secs(lasts), refresh_in.map(Duration::from_secs))
+    let upkeep = Upkeep { refresh_in: refresh_in.map(Duration::from_secs), ..Upkeep::default() };
+    Lifetime::new(at(1_000), Duration::from_secs(lasts), upkeep)
 }
 
 #[test]
@@ -45,6 +46,56 @@ fn a_token_ages() {
 }
 
 #[test]
+fn a_token_is_replaced_a_little_later_by_chance() {
+    let with = |jitter| Lifetime::new(at(0), Duration::from_secs(3_600), Upkeep { jitter, ..Upkeep::default() });
+    for (jitter, refresh) in [
+        (0.0, 1_800),
+        (0.5, 1_980),
+        (1.0, 2_160),
+        (-1.0, 1_800),
+        (f64::NAN, 1_800),
+        (f64::NEG_INFINITY, 1_800),
+        (f64::INFINITY, 2_160),
+        (7.0, 2_160),
+    ] {
+        let token = with(jitter);
+        assert_eq!((token.freshness(at(refresh - 1)), token.freshness(at(refresh))), (Fresh, Due), "{jitter}");
+        // Nothing else moves.
+        assert_eq!((token.freshness(at(3_299)), token.freshness(at(3_300))), (Due, Short));
+    }
+    let hint = Upkeep { refresh_in: Some(Duration::from_secs(600)), jitter: 1.0, ..Upkeep::default() };
+    let token = Lifetime::new(at(0), Duration::from_secs(3_600), hint);
+    assert_eq!((token.freshness(at(959)), token.freshness(at(960))), (Fresh, Due));
+}
+
+#[test]
+fn a_token_that_is_too_old_is_short() {
+    let aged = |age| {
+        let upkeep = Upkeep { max_age: Some(Duration::from_secs(age)), ..Upkeep::default() };
+        Lifetime::new(at(0), Duration::from_secs(86_400), upkeep)
+    };
+    for (age, refresh, short) in
+        [(3_600, 1_800, 3_600), (600, 300, 600), (86_400, 43_200, 86_100), (99_999, 43_200, 86_100)]
+    {
+        let token = aged(age);
+        assert_eq!((token.freshness(at(refresh - 1)), token.freshness(at(refresh))), (Fresh, Due), "{age}");
+        assert_eq!((token.freshness(at(short - 1)), token.freshness(at(short))), (Due, Short), "{age}");
+        // What is old is still better than nothing.
+        assert_eq!((token.freshness(at(86_399)), token.freshness(at(86_400))), (Short, Expired), "{age}");
+    }
+}
+
+#[test]
+fn an_outdated_token_is_short_until_it_ends() {
+    let token = lifetime(3_600, None).outdated(at(1_500));
+    for (now, freshness) in [(1_500, Short), (4_599, Short), (4_600, Expired)] {
+        assert_eq!(token.freshness(at(now)), freshness, "{now}");
+    }
+    // One that is short already stays as it is.
+    assert_eq!(lifetime(3_600, None).outdated(at(4_400)).freshness(at(4_350)), Short);
+}
+
+#[test]
 fn decisions() {
     let token = lifetime(3_600, None);
     let (fresh, due, short, expired) = (at(1_001), at(3_000), at(4_400), at(5_000));
@@ -75,8 +126,14 @@ fn decisions() {
 proptest::proptest! {
     /// Whatever happens, an expired token is never handed out and a valid one is never withheld for a failure.
     #[test]
-    fn a_valid_token_is_always_served(lasts in 0_u64..200_000, refresh in proptest::option::of(0_u64..200_000), now: u64, holding: bool) {
-        let token = lifetime(lasts, refresh);
+    fn a_valid_token_is_always_served(lasts in 0_u64..200_000, refresh in proptest::option::of(0_u64..200_000), max_age in proptest::option::of(0_u64..200_000), jitter: f64, outdated: Option<u64>, now in 0_u64..300_000, holding: bool) {
+        let upkeep = Upkeep {
+            refresh_in: refresh.map(Duration::from_secs),
+            max_age: max_age.map(Duration::from_secs),
+            jitter,
+        };
+        let token = Lifetime::new(at(1_000), Duration::from_secs(lasts), upkeep);
+        let token = outdated.map_or(token, |now| token.outdated(at(now)));
         let valid = at(now) < token.expiry();
         let chosen = decide(Some(token), Demand::Cached, holding, at(now));
         let served_in_the_end = !matches!(chosen, Move::Fail | Move::Renew { or_serve: false });
