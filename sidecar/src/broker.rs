@@ -144,6 +144,11 @@ impl<E: Exchange> Inner<E> {
                 (entry.failures, entry.hold) = (0, None);
                 let token = Arc::new(token);
                 entry.token = Some(Arc::clone(&token));
+                // Whoever asks without the claims would be sent back for them.
+                let plain = Key { challenge: None, ..key.clone() };
+                if let Some(entry) = key.challenge.as_ref().and_then(|_| cache.landed(&plain)) {
+                    entry.token = Some(Arc::clone(&token));
+                }
                 Ok(token)
             }
             Err(failure) => {
@@ -217,7 +222,7 @@ fn told_once(failure: Arc<Failure>) -> Failed {
 }
 
 fn report_success(key: &Key, token: &AccessToken, failures: u32) {
-    let Key { client_id, tenant, scope } = key;
+    let Key { client_id, tenant, scope, .. } = key;
     let expires = token.lifetime.expiry();
     if failures > 0 {
         info!(%client_id, %tenant, scope, %expires, failures, "Got a token again");
@@ -228,7 +233,7 @@ fn report_success(key: &Key, token: &AccessToken, failures: u32) {
 
 /// The first few of a row are for people, the rest for those who look closer.
 fn report_failure(key: &Key, failure: &Failure, failures: u32) {
-    let (Key { client_id, tenant, scope }, kind) = (key, failure.as_str());
+    let (Key { client_id, tenant, scope, .. }, kind) = (key, failure.as_str());
     if failures <= 3 {
         warn!(%client_id, %tenant, scope, kind, failures, error = %failure, "Cannot get a token");
     } else {

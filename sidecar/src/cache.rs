@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use podbadge_sidecar_core::challenge::Challenge;
 use podbadge_sidecar_core::error::Failure;
 use podbadge_sidecar_core::freshness::{Freshness, UnixTime};
 use podbadge_sidecar_core::ids::{ClientId, TenantId};
@@ -18,6 +19,8 @@ pub(crate) struct Key {
     pub(crate) client_id: ClientId,
     pub(crate) tenant: Arc<TenantId>,
     pub(crate) scope: Box<str>,
+    /// A token without these claims is of no use to who wants them.
+    pub(crate) challenge: Option<Challenge>,
 }
 
 /// A failure, and how long the authority is left alone because of it.

@@ -109,8 +109,10 @@ impl Entra {
             .set_token_uri(TokenUrl::from_url(self.token_url(key)));
         // Before the request, so that whatever the answer takes is not added to the token's life.
         let issued = self.clock.now();
-        let answer = client
-            .exchange_client_credentials()
+        let request = key.challenge.iter().fold(client.exchange_client_credentials(), |request, challenge| {
+            request.add_extra_param("claims", challenge.as_str())
+        });
+        let answer = request
             .add_scope(Scope::new(key.scope.to_string()))
             .add_extra_param("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
             .add_extra_param("client_assertion", assertion.jwt().expose())

@@ -53,9 +53,9 @@ async fn token<E: Exchange>(State(endpoint): State<Arc<Endpoint<E>>>, request: R
 
 impl<E: Exchange> Endpoint<E> {
     async fn answer(&self, request: &TokenRequest) -> Response {
-        let TokenRequest { form, client_id, tenant, resource, renewal } = request;
+        let TokenRequest { form, client_id, tenant, resource, challenge, renewal } = request;
         let tenant = Arc::clone(tenant.as_ref().unwrap_or(&self.tenant));
-        let key = Key { client_id: *client_id, tenant, scope: resource.scope().into() };
+        let key = Key { client_id: *client_id, tenant, scope: resource.scope().into(), challenge: challenge.clone() };
         match self.broker.token(&key, renewal).await {
             Ok(token) => {
                 self.metrics.answered(form.as_str(), "token");

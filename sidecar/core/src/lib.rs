@@ -8,6 +8,7 @@
 
 pub mod assertion;
 pub mod authority;
+pub mod challenge;
 pub mod contract;
 pub mod error;
 pub mod federation;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::challenge::{self, Challenge};
 use crate::identity::{AllowedClientIds, IdentityMap};
 use crate::ids::{ClientId, Resource, TenantId};
 use crate::secret::Secret;
@@ -86,6 +87,8 @@ pub struct TokenRequest {
     pub tenant: Option<Arc<TenantId>>,
     /// For what.
     pub resource: Resource,
+    /// What the resource wants to see in the token.
+    pub challenge: Option<Challenge>,
     /// Whether the cache will do.
     pub renewal: Renewal,
 }
@@ -170,6 +173,9 @@ pub enum Reason {
     /// Selects none, and there is no default.
     #[error("Identity not found: the request has no client_id and this pod has no AZURE_CLIENT_ID")]
     NoIdentity,
+    /// Claims that are none.
+    #[error("The parameter claims {0}")]
+    Claims(challenge::Invalid),
     /// Not the hexadecimal SHA-256 of a token.
     #[error("token_sha256_to_refresh must be 64 hexadecimal digits")]
     Digest,
@@ -208,7 +214,8 @@ fn read_as(form: Form, head: &Head<'_>, policy: &Policy) -> Result<TokenRequest,
     let resource = resource.parse().map_err(|_| Reason::Resource)?;
     let client_id = query.client_id(policy)?;
     let tenant = policy.identity_map.tenant(client_id).cloned();
-    Ok(TokenRequest { form, client_id, tenant, resource, renewal: query.renewal()? })
+    let challenge = query.challenge()?;
+    Ok(TokenRequest { form, client_id, tenant, resource, challenge, renewal: query.renewal()? })
 }
 
 /// Neither name excuses the other: which of them a proxy in between has gone by is not known.

@@ -79,6 +79,7 @@ fn key(scope: &str) -> Key {
         client_id: "11111111-2222-3333-4444-555555555555".parse().unwrap(),
         tenant: Arc::new("contoso.onmicrosoft.com".parse().unwrap()),
         scope: scope.into(),
+        challenge: None,
     }
 }
 
@@ -309,6 +310,22 @@ async fn a_refused_token_is_not_handed_out_again() {
     advance(SECOND).await;
     assert_eq!(asked(&broker, &of("token 1")).await.as_deref(), Ok("token 3"));
     assert_eq!(asked(&broker, &of("token 1")).await.as_deref(), Ok("token 3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_challenged_token_takes_the_place_of_the_refused_one() {
+    let (mock, broker) = broker(4);
+    let challenged = Key { challenge: Some("{\"access_token\":{}}".parse().unwrap()), ..key("s") };
+    let challenged = async || broker.token(&challenged, &Renewal::None).await.unwrap().secret.expose().to_owned();
+    assert_eq!(token(&broker).await.as_deref(), Ok("token 1"));
+    assert_eq!(challenged().await, "token 2");
+    // The same challenge again is met already, and nobody else is given what the resource refuses.
+    assert_eq!(challenged().await, "token 2");
+    assert_eq!(token(&broker).await.as_deref(), Ok("token 2"));
+    mock.next_fails(unavailable());
+    let other = Key { challenge: Some("{}".parse().unwrap()), ..key("s") };
+    assert_eq!(broker.token(&other, &Renewal::None).await.unwrap_err().failure.as_str(), "unavailable");
+    assert_eq!((token(&broker).await.as_deref(), mock.calls()), (Ok("token 2"), 3));
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::authority::{Authority, TOKEN, grant, refusal};
-use crate::pod::{CLIENT_ID, Pod, TENANT, assertion, assertion_until, text};
+use crate::pod::{CLIENT_ID, IMDS, Pod, TENANT, ask, assertion, assertion_until, text};
 
 #[tokio::test]
 async fn the_request_is_the_one_of_the_standard() {
@@ -32,6 +32,21 @@ async fn the_request_is_the_one_of_the_standard() {
         assert_eq!(asked.form[field], value);
     }
     assert_eq!(asked.form.len(), 5);
+}
+
+#[tokio::test]
+async fn a_claims_challenge_is_sent_to_entra() {
+    let authority = Authority::start().await;
+    let sidecar = Pod::new(&authority).start();
+    let line = format!("GET {IMDS}&claims=%7B%22access_token%22:%7B%22nbf%22:%7B%22value%22:%221%22%7D%7D%7D");
+    assert_eq!(sidecar.imds().await.status, 200);
+    assert_eq!(ask(sidecar.address, &line, "Metadata: true\r\n").await.status, 200);
+    let asked = authority.asked();
+    assert_eq!(asked.len(), 2, "the cached token lacks the claims");
+    assert!(!asked[0].form.contains_key("claims"));
+    assert_eq!(asked[1].form["claims"], r#"{"access_token":{"nbf":{"value":"1"}}}"#);
+    let answer = ask(sidecar.address, &format!("GET {IMDS}&claims=cp1"), "Metadata: true\r\n").await;
+    assert!(answer.status == 400 && text(&answer).contains("JSON object"), "{answer:?}");
 }
 
 #[tokio::test]
@@ -195,8 +210,8 @@ async fn the_token_file_is_read_at_every_exchange() {
     authority.next_json(200, &grant("first", 1));
     assert_eq!(sidecar.imds().await.json()["access_token"], "first");
     pod.write_token(&assertion("two"));
-    let line = format!("GET {}&bypass_cache=true", crate::pod::IMDS);
-    assert_eq!(crate::pod::ask(sidecar.address, &line, "Metadata: true\r\n").await.json()["access_token"], TOKEN);
+    let line = format!("GET {IMDS}&bypass_cache=true");
+    assert_eq!(ask(sidecar.address, &line, "Metadata: true\r\n").await.json()["access_token"], TOKEN);
     let sent: Vec<_> = authority.asked().into_iter().map(|asked| asked.form["client_assertion"].clone()).collect();
     assert_eq!(sent, [assertion("one"), assertion("two")]);
 }
@@ -282,9 +297,7 @@ async fn an_open_request_is_answered_before_the_end() {
     });
     let sidecar = Pod::new(&authority).start();
     let address = sidecar.address;
-    let open = tokio::spawn(async move {
-        crate::pod::ask(address, &format!("GET {}", crate::pod::IMDS), "Metadata: true\r\n").await
-    });
+    let open = tokio::spawn(async move { ask(address, &format!("GET {IMDS}"), "Metadata: true\r\n").await });
     arrives.await.unwrap();
     // From here on nothing but the exchange's own deadline can end it.
     tokio::time::pause();

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::{Policy, Reason, Renewal};
+use crate::challenge::Challenge;
 use crate::ids::ClientId;
 use crate::text::one_line;
 
@@ -17,6 +18,7 @@ pub(super) struct Query<'a> {
     object_id: Option<Cow<'a, str>>,
     resource_id: Option<Cow<'a, str>>,
     bypass_cache: Option<Cow<'a, str>>,
+    claims: Option<Cow<'a, str>>,
     digest: Option<Cow<'a, str>>,
 }
 
@@ -64,6 +66,10 @@ impl<'a> Query<'a> {
         if policy.allows(client_id) { Ok(client_id) } else { Err(Reason::IdentityNotAllowed) }
     }
 
+    pub(super) fn challenge(&self) -> Result<Option<Challenge>, Reason> {
+        self.claims.as_deref().map(str::parse).transpose().map_err(Reason::Claims)
+    }
+
     pub(super) fn renewal(&self) -> Result<Renewal, Reason> {
         match (&self.digest, &self.bypass_cache) {
             (Some(digest), _) => sha256(digest).map(Renewal::Replace).ok_or(Reason::Digest),
@@ -75,12 +81,13 @@ impl<'a> Query<'a> {
 
 /// Parameter names do not differ by letter case in the metadata service.
 fn field<'q, 'a>(name: &str) -> Option<(&'static str, Field<'q, 'a>)> {
-    let known: [(&'static str, &[&str], Field<'q, 'a>); 7] = [
+    let known: [(&'static str, &[&str], Field<'q, 'a>); 8] = [
         ("resource", &["resource"], |query| &mut query.resource),
         ("api-version", &["api-version"], |query| &mut query.api_version),
         ("client_id", &["client_id", "clientid"], |query| &mut query.client_id),
         ("object_id", &["object_id", "principal_id", "principalid"], |query| &mut query.object_id),
         ("msi_res_id", &["msi_res_id", "mi_res_id", "msi-res-id"], |query| &mut query.resource_id),
+        ("claims", &["claims"], |query| &mut query.claims),
         ("bypass_cache", &["bypass_cache"], |query| &mut query.bypass_cache),
         ("token_sha256_to_refresh", &["token_sha256_to_refresh"], |query| &mut query.digest),
     ];

@@ -66,6 +66,9 @@ fn queries_that_are_refused() {
         (with(&format!("client_id={ID}&object_id={ID}")), Reason::SeveralSelectors),
         (with("object_id=x&mi_res_id=y"), Reason::SeveralSelectors),
         (with("token_sha256_to_refresh=00"), Reason::Digest),
+        (with("claims=[]"), Reason::Claims(challenge::Invalid)),
+        (with("claims=cp1"), Reason::Claims(challenge::Invalid)),
+        (with("claims={}&claims={}"), Reason::Duplicate("claims".to_owned())),
         (with(&format!("token_sha256_to_refresh={}", "g".repeat(64))), Reason::Digest),
     ] {
         for head in [imds(&query), app_service(&query)] {
@@ -93,6 +96,17 @@ fn renewals() {
     let mut bytes = [0; 32];
     (bytes[0], bytes[31]) = (0x0a, 0xff);
     assert_eq!(renewal(&format!("token_sha256_to_refresh={digest}&bypass_cache=true")), Renewal::Replace(bytes));
+}
+
+#[test]
+fn a_challenge_is_passed_on_as_it_is() {
+    let challenge = |more: &str| read(&imds(&format!("{VAULT}&{more}")), &policy()).expect("valid").challenge;
+    let claims = "%7B%22access_token%22%3A+%7B%22nbf%22%3A%7B%22essential%22%3Atrue%2C%22value%22%3A%221%22%7D%7D%7D";
+    let expected = r#"{"access_token": {"nbf":{"essential":true,"value":"1"}}}"#;
+    assert_eq!(challenge(&format!("claims={claims}")).expect("a challenge").as_str(), expected);
+    assert_eq!(challenge("claims="), None);
+    // What a client is capable of is its own affair: tokens of an hour are for all.
+    assert_eq!(challenge("xms_cc=cp1"), None);
 }
 
 proptest! {
