@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::exchange::Entra;
 use crate::http::{self, Endpoint};
-use crate::metrics::Metrics;
+use crate::metrics::{Holding, Metrics};
 
 /// An open request may wait for Entra ID, no longer than an exchange takes. The sidecar outlives the application's
 /// containers anyway, so it does not linger.
@@ -68,7 +68,9 @@ impl App {
         let mut registry = metrics::registry("podbadge_sidecar", env!("CARGO_PKG_VERSION"));
         let (metrics, readiness, clock) = (Metrics::new(&mut registry), Readiness::default(), Clock::system());
         let tenant = Arc::new(entra.tenant.clone());
-        let broker = Broker::new(Entra::new(entra, clock.clone()), clock.clone(), metrics.clone());
+        let broker = Broker::new(Entra::new(entra, clock.clone(), metrics.clone()), clock.clone(), metrics.clone());
+        let tokens = broker.clone();
+        registry.register_collector(Box::new(Holding(move || tokens.held())));
         let endpoint = Endpoint { policy, tenant, broker: broker.clone(), clock, metrics };
         let router = http::router(endpoint, readiness.clone(), registry.into());
         Ok(Self { ipv4, ipv6, router, readiness, broker })

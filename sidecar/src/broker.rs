@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 use crate::cache::{Cache, Entry, Failed, Flight, Full, Hold, Key, Outcome};
 use crate::chance::jitter;
 use crate::clock::Clock;
-use crate::metrics::Metrics;
+use crate::metrics::{Held, Metrics};
 
 /// Far more than one pod asks for; at two kilobytes a token it bounds the memory.
 const CAPACITY: usize = 256;
@@ -72,7 +72,9 @@ impl<E: Exchange> Broker<E> {
             let (token, held) = (entry.token.clone(), entry.held(Instant::now()));
             let demand = demand(entry, renewal);
             let lifetime = token.as_ref().map(|token| token.lifetime);
-            match (decide(lifetime, demand, held.is_some(), now), token, held) {
+            let chosen = decide(lifetime, demand, held.is_some(), now);
+            self.0.metrics.looked_up(matches!(chosen, Move::Serve | Move::ServeAndRenew));
+            match (chosen, token, held) {
                 (Move::Serve, Some(token), _) => return Ok(token),
                 (Move::ServeAndRenew, Some(token), _) => {
                     self.join(entry, key);
@@ -98,6 +100,11 @@ impl<E: Exchange> Broker<E> {
             Err(_) if valid => Ok(token),
             outcome => outcome,
         }
+    }
+
+    /// What is held of valid tokens now.
+    pub(crate) fn held(&self) -> Held {
+        self.0.cache().held(self.0.clock.now())
     }
 
     /// Has every token replaced at its next use, and forgets what failed. No token is lost: while another one cannot be had,
@@ -127,11 +134,7 @@ impl<E: Exchange> Broker<E> {
 
 impl<E: Exchange> Inner<E> {
     async fn fly(&self, key: &Key) -> Outcome {
-        let started = Instant::now();
         let result = self.exchange.exchange(key).await;
-        let outcome = result.as_ref().map_or_else(Failure::as_str, |_| "token");
-        self.metrics.exchanged(outcome, started.elapsed());
-
         let mut cache = self.cache();
         // An entry with a flight is not forgotten, so it is there.
         let Some(entry) = cache.landed(key) else {

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use podbadge_sidecar_core::challenge::Challenge;
 use podbadge_sidecar_core::error::Failure;
-use podbadge_sidecar_core::freshness::{Freshness, UnixTime};
+use podbadge_sidecar_core::freshness::{Freshness, Lifetime, UnixTime};
 use podbadge_sidecar_core::ids::{ClientId, TenantId};
 use podbadge_sidecar_core::response::AccessToken;
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use crate::metrics::Held;
 
 /// What a token is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -105,6 +107,19 @@ impl Cache {
             }
         }
         tokens
+    }
+
+    /// What is held of valid tokens.
+    pub(crate) fn held(&self, now: UnixTime) -> Held {
+        let valid = self.entries.values().filter(|entry| entry.is_valid(now));
+        let mut times = valid.filter_map(|entry| entry.token.as_ref()).map(|token| token.lifetime);
+        let of = |token: Lifetime| Held { tokens: 1, age: now.since(token.issued()), left: token.expiry().since(now) };
+        let first = times.next().map_or_else(Held::default, of);
+        times.map(of).fold(first, |held, token| Held {
+            tokens: held.tokens.saturating_add(1),
+            age: held.age.max(token.age),
+            left: held.left.min(token.left),
+        })
     }
 
     #[cfg(test)]

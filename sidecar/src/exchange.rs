@@ -26,7 +26,8 @@ use crate::cache::Key;
 use crate::chance::jitter;
 use crate::clock::Clock;
 use crate::config::{Entra as Config, TokenProxy};
-use crate::token_file::TokenFile;
+use crate::metrics::Metrics;
+use crate::token_file::{self, TokenFile};
 use answer::Granted;
 use client::Clients;
 use transport::Fault;
@@ -52,14 +53,15 @@ pub(crate) struct Entra {
     clock: Clock,
     clients: Clients,
     started: Instant,
+    metrics: Metrics,
 }
 
 // === impl Entra ===
 
 impl Entra {
-    pub(crate) fn new(config: Config, clock: Clock) -> Self {
+    pub(crate) fn new(config: Config, clock: Clock, metrics: Metrics) -> Self {
         let token_file = TokenFile::new(config.token_file.clone());
-        Self { config, token_file, clock, clients: Clients::default(), started: Instant::now() }
+        Self { config, token_file, clock, clients: Clients::default(), started: Instant::now(), metrics }
     }
 
     /// Tries until there is a token, or nothing to hope for in the time that is left.
@@ -89,12 +91,12 @@ impl Entra {
 
     /// One attempt with the assertion as it is now, and another one if it was replaced while Entra judged it.
     async fn with_assertion(&self, key: &Key) -> Result<AccessToken, Failure> {
-        let assertion = self.token_file.read(self.clock.now())?;
+        let assertion = self.assertion()?;
         let first = self.attempt(key, &assertion).await;
         if !matches!(&first, Err(Failure::Refused { error, .. }) if error.error_codes.contains(&OUT_OF_TIME)) {
             return first;
         }
-        let renewed = self.token_file.read(self.clock.now())?;
+        let renewed = self.assertion()?;
         if renewed.jwt().matches(assertion.jwt().expose().as_bytes()) {
             first
         } else {
@@ -102,7 +104,23 @@ impl Entra {
         }
     }
 
+    fn assertion(&self) -> Result<Assertion, token_file::Error> {
+        let read = self.token_file.read(self.clock.now());
+        match &read {
+            Ok(assertion) => self.metrics.assertion_read(assertion.claims().exp),
+            Err(_) => self.metrics.unsent(),
+        }
+        read
+    }
+
     async fn attempt(&self, key: &Key, assertion: &Assertion) -> Result<AccessToken, Failure> {
+        let started = Instant::now();
+        let result = self.ask(key, assertion).await;
+        self.metrics.exchanged(&result, started.elapsed());
+        result
+    }
+
+    async fn ask(&self, key: &Key, assertion: &Assertion) -> Result<AccessToken, Failure> {
         let https = self.clients.current(&self.config).map_err(|fault| self.unavailable(&fault))?;
         let client = OAuth::new(ClientId::new(key.client_id.to_string()))
             .set_auth_type(AuthType::RequestBody)
@@ -173,7 +191,13 @@ fn with_path(mut url: Url, path: &str) -> Url {
 
 impl Exchange for Entra {
     async fn exchange(&self, key: &Key) -> Result<AccessToken, Failure> {
-        let late = |_| self.unavailable(&Fault::Slow(DEADLINE));
-        timeout(DEADLINE, self.attempts(key)).await.map_err(late)?
+        match timeout(DEADLINE, self.attempts(key)).await {
+            Ok(result) => result,
+            Err(_) => {
+                let late = Err(self.unavailable(&Fault::Slow(DEADLINE)));
+                self.metrics.exchanged(&late, DEADLINE);
+                late
+            }
+        }
     }
 }

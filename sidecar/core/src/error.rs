@@ -132,6 +132,16 @@ impl Failure {
         }
     }
 
+    /// The first AADSTS code that is known here, for a metric, which must not grow with what an authority makes up: `other`
+    /// stands for the rest, and nothing where there is no code at all.
+    pub fn code(&self) -> &'static str {
+        let Self::Refused { error, .. } = self else {
+            return "";
+        };
+        let known = error.error_codes.iter().map(|code| label(*code)).find(|label| *label != OTHER);
+        known.unwrap_or(if error.error_codes.is_empty() { "" } else { OTHER })
+    }
+
     /// What may come of asking the same again. A token file is read anew by every request, so waiting for it is the
     /// caller's.
     pub fn prospect(&self) -> Prospect {
@@ -207,6 +217,27 @@ impl Rejection {
         };
         Answer { status, retry_after: None, allow: (status == 405).then_some("GET"), body }
     }
+}
+
+// === codes ===
+
+const OTHER: &str = "other";
+
+macro_rules! labels {
+    ($code:expr => $($known:literal)*) => {
+        match $code {
+            $($known => stringify!($known),)*
+            _ => OTHER,
+        }
+    };
+}
+
+/// Those of the client-credentials flow with a federated assertion.
+fn label(code: u32) -> &'static str {
+    labels!(code =>
+        50027 50034 50049 50166 50196 53003 70003 70011 70021 70023 70025 90002 90012 90024 90033 90055 90061 500011
+        501661 700016 700022 700024 700027 700211 700212 700213 700222 700223 700226 700227 700236 700238 900023 900144
+        1002012 7000112 7000216 7000229 7000272 7002121 7002137 7002138)
 }
 
 // === shapes ===

@@ -1,6 +1,6 @@
 //! The two forms of the endpoint.
 
-use crate::authority::{Authority, TOKEN};
+use crate::authority::{Authority, TOKEN, refusal};
 use crate::pod::{APP_SERVICE, CLIENT_ID, IDENTITY_HEADER, IMDS, Pod, ask, send};
 
 #[tokio::test]
@@ -159,11 +159,21 @@ async fn health_and_metrics() {
     assert_eq!(ask(sidecar.address, "GET /readyz", "").await.status, 200);
     sidecar.imds().await;
     sidecar.imds().await;
+    authority.next_json(401, &refusal(700_213, "invalid_client", "No."));
+    let other = format!("GET {IMDS}&client_id=99999999-2222-3333-4444-555555555555");
+    assert_eq!(ask(sidecar.address, &other, "Metadata: true\r\n").await.status, 401);
     let metrics = ask(sidecar.address, "GET /metrics", "").await.body;
     for line in [
         r#"podbadge_sidecar_requests_total{form="imds",outcome="token"} 2"#,
-        r#"podbadge_sidecar_exchanges_total{outcome="token"} 1"#,
-        "podbadge_sidecar_exchange_seconds_count 1",
+        r#"podbadge_sidecar_cache_total{result="hit"} 1"#,
+        r#"podbadge_sidecar_cache_total{result="miss"} 2"#,
+        r#"podbadge_sidecar_exchanges_total{outcome="token",code=""} 1"#,
+        r#"podbadge_sidecar_exchanges_total{outcome="refused",code="700213"} 1"#,
+        "podbadge_sidecar_exchange_seconds_count 2",
+        "podbadge_sidecar_assertion_expiry_timestamp_seconds 4000000000",
+        "podbadge_sidecar_tokens 1.0",
+        "podbadge_sidecar_token_age_seconds 0.0",
+        "podbadge_sidecar_token_left_seconds 35",
     ] {
         assert!(metrics.contains(line), "{metrics}");
     }

@@ -63,6 +63,21 @@ fn a_mismatch_says_what_the_pod_presented() {
 }
 
 #[test]
+fn codes_are_a_closed_set() {
+    for (codes, label) in [
+        (&[][..], ""),
+        (&[70_021], "70021"),
+        (&[7_002_138], "7002138"),
+        (&[1, 700_213], "700213"),
+        (&[1], "other"),
+        (&[u32::MAX, 2], "other"),
+    ] {
+        assert_eq!(refused(codes, "").code(), label);
+    }
+    assert_eq!(Failure::Throttled { retry_after: None }.code(), "");
+}
+
+#[test]
 fn what_may_pass_says_when_to_ask_again() {
     let unavailable = Failure::Unavailable { description: "down".to_owned(), retry_after: None, may_pass: true };
     let throttled = Failure::Throttled { retry_after: Some(Duration::from_secs(60)) };
