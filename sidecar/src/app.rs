@@ -9,15 +9,17 @@ use std::{io, pin::pin};
 use anyhow::Context as _;
 use axum::Router;
 use podbadge_runtime::drain::{self, Steps};
-use podbadge_runtime::ready::Readiness;
+use podbadge_runtime::ready::{Latch, Readiness};
 use podbadge_runtime::serve::{self, Bound, Limits};
-use podbadge_runtime::{logs, metrics};
+use podbadge_runtime::{admin, logs, metrics};
+use podbadge_sidecar_core::request::Renewal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
 use crate::broker::Broker;
+use crate::cache::Key;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, First};
 use crate::exchange::Entra;
 use crate::http::{self, Endpoint};
 use crate::metrics::{Holding, Metrics};
@@ -34,13 +36,23 @@ const LIMITS: Limits = Limits {
     idle: Duration::from_secs(120),
 };
 
+/// Whoever scrapes needs few, and what is left is for the pod.
+const ADMIN_LIMITS: Limits = Limits { connections: 16, ..LIMITS };
+
+/// Between two attempts to get the first token, at least: a token file may appear at any moment.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// A sidecar that listens and does not serve yet.
 pub struct App {
     ipv4: Bound,
     ipv6: Option<Bound>,
     router: Router,
+    /// Health and metrics for those outside of the pod, if they are asked for.
+    admin: Option<(Bound, Router)>,
     readiness: Readiness,
     broker: Broker<Entra>,
+    /// What stands between serving and being ready.
+    first: Option<(Key, Latch)>,
 }
 
 /// Logs, listens and serves until a signal.
@@ -60,10 +72,11 @@ impl App {
     /// # Errors
     /// If the port is taken.
     pub fn bind(config: Config) -> anyhow::Result<Self> {
-        let Config { port, level: _, policy, entra } = config;
+        let Config { port, level: _, metrics: admin, ready, policy, entra } = config;
         let ipv4 = Bound::bind((Ipv4Addr::LOCALHOST, port).into())?;
         // With the port that the system chose, where it was left to it.
         let ipv6 = or_without(Bound::bind((Ipv6Addr::LOCALHOST, ipv4.local_addr().port()).into()))?;
+        let admin = admin.map(Bound::bind).transpose()?;
 
         let mut registry = metrics::registry("podbadge_sidecar", env!("CARGO_PKG_VERSION"));
         let (metrics, readiness, clock) = (Metrics::new(&mut registry), Readiness::default(), Clock::system());
@@ -71,9 +84,16 @@ impl App {
         let broker = Broker::new(Entra::new(entra, clock.clone(), metrics.clone()), clock.clone(), metrics.clone());
         let tokens = broker.clone();
         registry.register_collector(Box::new(Holding(move || tokens.held())));
+        let registry = metrics::Metrics::from(registry);
+        let first = ready.map(|First { client_id, resource }| {
+            let tenant = Arc::clone(policy.identity_map.tenant(client_id).unwrap_or(&tenant));
+            let key = Key { client_id, tenant, scope: resource.scope().into(), challenge: None };
+            (key, readiness.latch("token"))
+        });
+        let admin = admin.map(|bound| (bound, admin::router(readiness.clone(), registry.clone())));
         let endpoint = Endpoint { policy, tenant, broker: broker.clone(), clock, metrics };
-        let router = http::router(endpoint, readiness.clone(), registry.into());
-        Ok(Self { ipv4, ipv6, router, readiness, broker })
+        let router = http::router(endpoint, readiness.clone(), registry);
+        Ok(Self { ipv4, ipv6, router, admin, readiness, broker, first })
     }
 
     /// Where clients find it.
@@ -82,32 +102,50 @@ impl App {
         self.ipv4.local_addr()
     }
 
+    /// Where health and metrics are served besides.
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(bound, _)| bound.local_addr())
+    }
+
     /// Serves until `stop`, then answers what is open. SIGHUP has every token replaced at its next use.
     ///
     /// # Errors
-    /// If a socket fails, or requests are left behind.
+    /// If a socket fails, requests are left behind, or it was stopped before it was ready: what waited for it, a Job for
+    /// one, has not run.
     pub async fn run(self, stop: impl Future<Output = io::Result<()>>) -> anyhow::Result<()> {
-        let Self { ipv4, ipv6, router, readiness, broker } = self;
+        let Self { ipv4, ipv6, router, admin, readiness, broker, first } = self;
         let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
         let (trigger, drain) = drain::drain();
         info!(address = %ipv4.local_addr(), ipv6 = ipv6.is_some(), "Serving");
         let also_router = router.clone();
-        let also_drain = drain.clone();
+        let (also_drain, admin_drain) = (drain.clone(), drain.clone());
         let mut servers = pin!(async {
-            tokio::try_join!(ipv4.serve(router, LIMITS, drain), async {
-                match ipv6 {
-                    Some(bound) => bound.serve(also_router, LIMITS, also_drain).await,
-                    None => Ok(()),
+            tokio::try_join!(
+                ipv4.serve(router, LIMITS, drain),
+                async {
+                    match ipv6 {
+                        Some(bound) => bound.serve(also_router, LIMITS, also_drain).await,
+                        None => Ok(()),
+                    }
+                },
+                async {
+                    match admin {
+                        Some((bound, router)) => bound.serve(router, ADMIN_LIMITS, admin_drain).await,
+                        None => Ok(()),
+                    }
                 }
-            })
+            )
         });
-        let mut flushing = pin!(flush_when_told(hangup, broker));
+        let mut beside = pin!(async { tokio::join!(get_first(first, &broker), flush_when_told(hangup, &broker)) });
         tokio::select! {
-            () = flushing.as_mut() => {}
+            _ = beside.as_mut() => {}
             ended = servers.as_mut() => ended.map(drop).context("stopped serving")?,
             stop = stop => {
                 stop.context("cannot listen for signals")?;
+                let missing = readiness.missing();
                 drain::shutdown(&readiness, trigger, STEPS, servers).await??;
+                anyhow::ensure!(missing.is_empty(), "stopped before it was ready: {} is missing", missing.join(", "));
                 info!("Stopped");
             }
         }
@@ -115,7 +153,18 @@ impl App {
     }
 }
 
-async fn flush_when_told(mut hangup: Signal, broker: Broker<Entra>) {
+/// Opens the latch once there is a token. Failures are the broker's to tell, and it paces itself.
+async fn get_first(first: Option<(Key, Latch)>, broker: &Broker<Entra>) {
+    let Some((key, latch)) = first else {
+        return;
+    };
+    while let Err(failed) = broker.token(&key, &Renewal::None).await {
+        tokio::time::sleep(failed.wait.max(PAUSE)).await;
+    }
+    latch.open();
+}
+
+async fn flush_when_told(mut hangup: Signal, broker: &Broker<Entra>) {
     while hangup.recv().await.is_some() {
         broker.flush();
     }

@@ -155,7 +155,9 @@ impl<E: Exchange> Inner<E> {
                 Ok(token)
             }
             Err(failure) => {
-                entry.failures = entry.failures.saturating_add(1);
+                // Another kind of failure is news, and not what the authority was left alone for.
+                let again = entry.hold.as_ref().is_some_and(|hold| hold.failure.as_str() == failure.as_str());
+                entry.failures = if again { entry.failures.saturating_add(1) } else { 1 };
                 report_failure(key, &failure, entry.failures);
                 let wait = hold(&failure, entry.failures, jitter());
                 let failure = Arc::new(failure);

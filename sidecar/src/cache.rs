@@ -43,6 +43,7 @@ pub(crate) type Flight = watch::Receiver<Option<Outcome>>;
 pub(crate) struct Entry {
     pub(crate) token: Option<Arc<AccessToken>>,
     pub(crate) flight: Option<Flight>,
+    /// Of one kind in a row.
     pub(crate) failures: u32,
     pub(crate) hold: Option<Hold>,
     used: Instant,

@@ -4,6 +4,7 @@ mod token_proxy;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use hyper_util::client::proxy::matcher::Matcher;
 use podbadge_runtime::logs;
 use podbadge_sidecar_core::contract;
-use podbadge_sidecar_core::ids::TenantId;
+use podbadge_sidecar_core::ids::{ClientId, Resource, TenantId};
 use podbadge_sidecar_core::request::Policy;
 use podbadge_sidecar_core::secret::Secret;
 use podbadge_sidecar_core::text::cut;
@@ -29,8 +30,19 @@ pub(crate) use token_proxy::{Roots, TokenProxy};
 pub struct Config {
     pub(crate) port: u16,
     pub(crate) level: logs::Level,
+    /// Where health and metrics are served besides.
+    pub(crate) metrics: Option<SocketAddr>,
+    /// What there must be a token for before the sidecar is ready.
+    pub(crate) ready: Option<First>,
     pub(crate) policy: Policy,
     pub(crate) entra: Entra,
+}
+
+/// The token to have first.
+#[derive(Debug)]
+pub(crate) struct First {
+    pub(crate) client_id: ClientId,
+    pub(crate) resource: Resource,
 }
 
 /// How to exchange the pod's token.
@@ -79,18 +91,21 @@ impl Config {
     /// # Errors
     /// [`Wrong`] for the first variable that is missing or cannot be used.
     pub fn from_vars(vars: Vars<'_>) -> Result<Self, Wrong> {
+        let policy = policy(vars)?;
         Ok(Self {
             port: port(vars)?,
+            metrics: parse(vars, contract::METRICS_ADDRESS, "must be an IP address and a port such as 0.0.0.0:8096")?,
+            ready: first(vars, policy.client_id)?,
             level: parse(vars, contract::LOG, "must be error, warn, info, debug or trace")?.unwrap_or_default(),
-            policy: policy(vars)?,
+            policy,
             entra: Entra::from_vars(vars)?,
         })
     }
 
-    /// Lets the system choose the port, for those who start several sidecars on one machine and ask for the address.
+    /// Lets the system choose the ports, for those who start several sidecars on one machine and ask for the addresses.
     #[must_use]
     pub fn on_any_port(self) -> Self {
-        Self { port: 0, ..self }
+        Self { port: 0, metrics: self.metrics.map(|address| (address.ip(), 0).into()), ..self }
     }
 }
 
@@ -146,6 +161,16 @@ fn policy(vars: Vars<'_>) -> Result<Policy, Wrong> {
         identity_header: identity_header(vars)?,
         imds_off: imds_off(vars)?,
     })
+}
+
+fn first(vars: Vars<'_>, client_id: Option<ClientId>) -> Result<Option<First>, Wrong> {
+    let Some(resource) = ids::<Resource>(vars, contract::READY_RESOURCE)? else {
+        return Ok(None);
+    };
+    let must = || format!("needs {}", contract::CLIENT_ID);
+    let client_id =
+        client_id.ok_or_else(|| wrong(contract::READY_RESOURCE, Value::Shown(resource.to_string()), must()))?;
+    Ok(Some(First { client_id, resource }))
 }
 
 /// A word that is neither leaves the wish unknown, and the wrong guess would open a door.

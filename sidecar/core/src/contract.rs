@@ -41,6 +41,12 @@ pub const CREDENTIAL_SPREADING: &str = "PODBADGE_CREDENTIAL_SPREADING_SECONDS";
 /// How old a token may be, in seconds, 300..=86400, before a younger one is asked for: some live for a day, and what they
 /// may do was decided at their issue. Unset: as old as it gets.
 pub const MAX_TOKEN_AGE: &str = "PODBADGE_MAX_TOKEN_AGE_SECONDS";
+/// Where health and metrics are served besides, an IP address and a port such as `0.0.0.0:8096` or `[::]:8096`, for those
+/// who scrape pods; no tokens. Unset: on loopback only, with the tokens.
+pub const METRICS_ADDRESS: &str = "PODBADGE_METRICS_ADDRESS";
+/// A resource, such as `https://vault.azure.net`, that the pod's own identity must have got a token for before the sidecar
+/// is ready. Unset: it is ready once it serves.
+pub const READY_RESOURCE: &str = "PODBADGE_READY_RESOURCE";
 /// The log level: `error`, `warn`, `info`, `debug` or `trace`.
 pub const LOG: &str = "PODBADGE_LOG";
 

@@ -4,6 +4,7 @@
 mod authority;
 mod exchange;
 mod identities;
+mod life;
 mod pod;
 mod process;
 mod protocol;

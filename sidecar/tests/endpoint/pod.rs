@@ -42,6 +42,7 @@ pub(crate) struct Answer {
 /// A sidecar that serves in this process.
 pub(crate) struct Sidecar {
     pub(crate) address: SocketAddr,
+    pub(crate) metrics: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<anyhow::Result<()>>,
     /// Kept for as long as it is read.
@@ -96,12 +97,12 @@ impl Pod {
         let config = Config::from_vars(&|name| self.vars.get(name).map(OsString::from)).unwrap();
         let app = App::bind(config.on_any_port()).unwrap();
         let (stop, stopped) = oneshot::channel();
-        let address = app.local_addr();
+        let (address, metrics) = (app.local_addr(), app.metrics_addr());
         let stopped = async {
             let _ = stopped.await;
             Ok(())
         };
-        Sidecar { address, stop, running: tokio::spawn(app.run(stopped)), _folder: Arc::clone(&self.folder) }
+        Sidecar { address, metrics, stop, running: tokio::spawn(app.run(stopped)), _folder: Arc::clone(&self.folder) }
     }
 }
 
