@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use hyper_util::client::proxy::matcher::Matcher;
 use podbadge_runtime::logs;
+use podbadge_sidecar_core::authority::Region;
 use podbadge_sidecar_core::contract;
 use podbadge_sidecar_core::ids::{ClientId, Resource, TenantId};
 use podbadge_sidecar_core::request::Policy;
@@ -197,7 +198,12 @@ fn identity_header(vars: Vars<'_>) -> Result<Option<Secret>, Wrong> {
 fn authority(vars: Vars<'_>) -> Result<Url, Wrong> {
     let value = text(vars, contract::AUTHORITY_HOST)?;
     let value = value.unwrap_or_else(|| contract::DEFAULT_AUTHORITY_HOST.to_owned());
-    https_url(contract::AUTHORITY_HOST, &value, contract::DEFAULT_AUTHORITY_HOST)
+    let authority = https_url(contract::AUTHORITY_HOST, &value, contract::DEFAULT_AUTHORITY_HOST)?;
+    let region = ids::<Region>(vars, contract::REGION)?;
+    Ok(match region {
+        Some(region) => region.of(authority),
+        None => authority,
+    })
 }
 
 fn https_url(variable: &'static str, value: &str, example: &str) -> Result<Url, Wrong> {

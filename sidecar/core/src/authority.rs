@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
-use url::Url;
+use url::{Host, Url};
 
 /// The authority's base URL, always with a trailing slash: `https` only, since an assertion is posted there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,46 @@ pub struct AuthorityHost(Url);
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("must be an https URL without user, query and fragment, such as https://login.microsoftonline.com/")]
 pub struct NoAuthority;
+
+/// An Azure region whose own instance of Entra ID is asked, such as `westeurope`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region(Box<str>);
+
+/// Why a text is no region.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("must be the name of an Azure region such as westeurope; it is not detected, as only the node knows it")]
+pub struct NoRegion;
+
+// === impl Region ===
+
+impl Region {
+    /// The host of the region that answers for `authority`, by the rule of MSAL: all names of the public cloud share one
+    /// domain, and other clouds have theirs (`buildRegionalAuthorityString` of msal-common). An address stays as it is.
+    #[must_use]
+    pub fn of(&self, mut authority: Url) -> Url {
+        let Some(Host::Domain(host)) = authority.host() else {
+            return authority;
+        };
+        let public = ["login.microsoftonline.com", "login.microsoft.com", "login.windows.net", "sts.windows.net"];
+        let host = if public.contains(&host) { "login.microsoft.com" } else { host };
+        let host = format!("{}.{host}", self.0);
+        // A label before a domain makes a domain, so it is taken.
+        let _ = authority.set_host(Some(&host));
+        authority
+    }
+}
+
+impl FromStr for Region {
+    type Err = NoRegion;
+
+    fn from_str(text: &str) -> Result<Self, NoRegion> {
+        let detect = text.eq_ignore_ascii_case("tryautodetect");
+        let label = (1..=63).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if label && !detect { Ok(Self(text.to_ascii_lowercase().into())) } else { Err(NoRegion) }
+    }
+}
+
+// === impl AuthorityHost ===
 
 impl AuthorityHost {
     /// The URL, in its normal form.
@@ -60,6 +100,25 @@ impl fmt::Display for AuthorityHost {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn regions() {
+        let region: Region = "WestEurope".parse().expect("a region");
+        for (authority, regional) in [
+            ("https://login.microsoftonline.com/", "https://westeurope.login.microsoft.com/"),
+            ("https://login.windows.net/", "https://westeurope.login.microsoft.com/"),
+            ("https://login.microsoftonline.us/", "https://westeurope.login.microsoftonline.us/"),
+            ("https://login.partner.microsoftonline.cn/", "https://westeurope.login.partner.microsoftonline.cn/"),
+            ("https://entra.test:8443/adfs/", "https://westeurope.entra.test:8443/adfs/"),
+            ("https://127.0.0.1:8443/", "https://127.0.0.1:8443/"),
+            ("https://[::1]/", "https://[::1]/"),
+        ] {
+            assert_eq!(region.of(https_url(authority).expect("valid")).as_str(), regional);
+        }
+        for wrong in ["", "west europe", "TryAutoDetect", "a.b", "a/b", "x@y", "west-europe", &"x".repeat(64)] {
+            assert_eq!(wrong.parse::<Region>(), Err(NoRegion), "{wrong}");
+        }
+    }
 
     #[test]
     fn authorities() {

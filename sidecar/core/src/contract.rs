@@ -11,6 +11,10 @@ pub const FEDERATED_TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 /// The authority's base URL, `https` only, with a trailing slash as every SDK accepts it.
 pub const AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
 
+/// The Azure region whose own instance of Entra ID is asked, such as `westeurope`; the variable is the one of the Azure SDKs
+/// (`https://REGION.login.microsoft.com/` then stands for the public cloud's authority). Unset: the global one.
+pub const REGION: &str = "AZURE_REGIONAL_AUTHORITY_NAME";
+
 /// The loopback port that the sidecar listens on, 1..=65535.
 pub const PORT: &str = "PODBADGE_PORT";
 /// The value that the App Service form must bring in `X-IDENTITY-HEADER`.

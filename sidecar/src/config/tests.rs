@@ -36,12 +36,19 @@ fn empty_is_unset() {
         "PODBADGE_MAX_TOKEN_AGE_SECONDS",
         "PODBADGE_METRICS_ADDRESS",
         "PODBADGE_READY_RESOURCE",
+        "AZURE_REGIONAL_AUTHORITY_NAME",
         "PODBADGE_LOG",
         "HTTPS_PROXY",
     ];
     let config = read(&empty.map(|name| (name, ""))).expect("valid");
     assert!(config.policy.identity_header.is_none() && config.port == 8000);
     assert!(config.policy.allowed_client_ids.is_none() && config.policy.identity_map.is_empty());
+}
+
+#[test]
+fn a_region_has_its_own_host() {
+    let config = read(&[("AZURE_REGIONAL_AUTHORITY_NAME", "westeurope")]).expect("valid");
+    assert_eq!(config.entra.authority.as_str(), "https://westeurope.login.microsoft.com/");
 }
 
 #[test]
@@ -103,6 +110,7 @@ fn every_wrong_value_is_named_with_its_range() {
         ("PODBADGE_METRICS_ADDRESS", "localhost:8096", "must be an IP address"),
         ("PODBADGE_READY_RESOURCE", "a b", "visible characters"),
         ("PODBADGE_READY_RESOURCE", "https://vault.azure.net", "needs AZURE_CLIENT_ID"),
+        ("AZURE_REGIONAL_AUTHORITY_NAME", "TryAutoDetect", "it is not detected"),
         ("PODBADGE_LOG", "loud", "must be error, warn, info, debug or trace"),
         ("PODBADGE_CA_FILE", "/no/such/file", "No such file"),
         ("PODBADGE_CA_FILE", "/dev/zero", "not a regular file"),
