@@ -40,6 +40,9 @@ pub struct Limits {
     pub handshake: Duration,
     /// The time from connection (or handshake) to the end of the first request's header.
     pub header: Duration,
+    /// The most bytes that an HTTP/1.1 connection buffers of a request before the handler takes it, header included, at
+    /// least 8 KiB: a longer header is answered 431. Buffers start at 8 KiB and grow only where needed.
+    pub buffer: usize,
     /// How long an HTTP/1.1 connection may wait for its next request, or for its peer to take an answer. Longer than
     /// clients keep idle connections (90 seconds in Go, so in the API server): whoever closes first while the other
     /// sends loses a request, and a POST is not sent again.
@@ -78,12 +81,13 @@ enum Door {
 // === impl Limits ===
 
 impl Default for Limits {
-    /// 2,048 connections, 10 seconds for a handshake and for a header, 2 minutes idle.
+    /// 2,048 connections, 10 seconds for a handshake and for a header, 64 KiB of buffer, 2 minutes idle.
     fn default() -> Self {
         Self {
             connections: 2048,
             handshake: Duration::from_secs(10),
             header: Duration::from_secs(10),
+            buffer: 64 * 1024,
             idle: Duration::from_secs(120),
         }
     }

@@ -28,11 +28,13 @@ use crate::metrics::{Holding, Metrics};
 /// containers anyway, so it does not linger.
 const STEPS: Steps = Steps { linger: Duration::ZERO, deadline: Duration::from_secs(10) };
 
-/// One pod's clients; a connection costs up to some kilobytes here.
+/// One pod's clients. A token request has a kilobyte, a claims challenge perhaps three more; all connections together may
+/// make us hold 8 MiB.
 const LIMITS: Limits = Limits {
     connections: 512,
     handshake: Duration::from_secs(10),
     header: Duration::from_secs(10),
+    buffer: 16 * 1024,
     idle: Duration::from_secs(120),
 };
 

@@ -25,9 +25,8 @@ use tower::Service as _;
 use super::{Door, Limits};
 use crate::drain::Drain;
 
-/// The most that one HTTP/1.1 connection buffers of a request before the handler takes it, header included. Buffers
-/// start at 8 KiB and grow only where needed.
-const HTTP1_BUFFER: usize = 64 * 1024;
+/// Less than this the HTTP server refuses to be told.
+const LEAST_BUFFER: usize = 8 * 1024;
 
 /// What ends with the open requests once it is told to.
 trait Stop: Future<Output = hyper::Result<()>> {
@@ -52,7 +51,7 @@ where
         .timer(TokioTimer::new())
         // Hyper's limit runs while the connection is idle, too; the first header's own limit is `drive`'s.
         .header_read_timeout(limits.idle)
-        .max_buf_size(HTTP1_BUFFER)
+        .max_buf_size(limits.buffer.max(LEAST_BUFFER))
         .serve_connection(TokioIo::new(io), service(router, Arc::clone(&asked), drain.clone()));
     drive(connection, &asked, limits.header, &drain).await;
 }

@@ -5,6 +5,7 @@ mod authority;
 mod exchange;
 mod identities;
 mod life;
+mod limits;
 mod pod;
 mod process;
 mod protocol;
