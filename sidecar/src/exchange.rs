@@ -14,6 +14,7 @@ use podbadge_runtime::backoff::Backoff;
 use podbadge_sidecar_core::assertion::Assertion;
 use podbadge_sidecar_core::error::Failure;
 use podbadge_sidecar_core::freshness::{Lifetime, Upkeep};
+use podbadge_sidecar_core::grant::Grant;
 use podbadge_sidecar_core::response::AccessToken;
 use podbadge_sidecar_core::retry::{self, Attempt};
 use reqwest::Url;
@@ -137,9 +138,7 @@ impl Entra {
             .request_async(&https)
             .await;
         match answer {
-            Ok(granted) => {
-                let (secret, lasts, refresh_in) =
-                    granted.into_parts().ok_or_else(|| self.unavailable(&Fault::NoToken))?;
+            Ok(Granted { grant: Grant { secret, lasts, refresh_in }, .. }) => {
                 let upkeep = Upkeep { refresh_in, max_age: self.config.max_age, jitter: jitter() };
                 Ok(AccessToken { secret, lifetime: Lifetime::new(issued, lasts, upkeep) })
             }

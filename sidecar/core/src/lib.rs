@@ -13,6 +13,7 @@ pub mod contract;
 pub mod error;
 pub mod federation;
 pub mod freshness;
+pub mod grant;
 pub mod identity;
 pub mod ids;
 pub mod request;

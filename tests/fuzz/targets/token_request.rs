@@ -19,8 +19,7 @@ static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy {
     client_id: DEFAULT.parse().ok(),
     allowed_client_ids: Some(format!("{LISTED};{MAPPED}").parse().expect("a list")),
     identity_map: MAP.parse().expect("a map"),
-    identity_header: None,
-    imds_off: false,
+    ..Policy::default()
 });
 
 libfuzzer_sys::fuzz_target!(|input: (&str, &str, Option<&str>, Option<&[u8]>, Option<&[u8]>, bool)| {
