@@ -53,7 +53,18 @@ pub enum Error {
 /// # Errors
 /// [`Error::AlreadySet`] on a second call.
 pub fn init(level: Level, format: Format) -> Result<(), Error> {
-    let subscriber = subscriber(level, format, io::stderr);
+    init_to(level, format, io::stderr)
+}
+
+/// Sends the events of the whole process to `out`, a line in one write each: for those who look for what must not be there.
+///
+/// # Errors
+/// [`Error::AlreadySet`] on a second call.
+pub fn init_to<W>(level: Level, format: Format, out: W) -> Result<(), Error>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let subscriber = subscriber(level, format, out);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::AlreadySet)
 }
 

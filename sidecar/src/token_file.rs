@@ -41,7 +41,10 @@ impl TokenFile {
     /// Reads and judges the token. The volume is memory (tmpfs), so this does not wait and needs no thread of its own.
     pub(crate) fn read(&self, now: UnixTime) -> Result<Assertion, Error> {
         let path = || self.0.clone();
-        let bytes = file::read(&self.0, LONGEST).map_err(|source| Error::Read { path: path(), source })?;
+        let read = || file::read(&self.0, LONGEST);
+        // The folder that the link led to a moment ago is gone; the new one is there.
+        let swapped = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { read() } else { Err(error) };
+        let bytes = read().or_else(swapped).map_err(|source| Error::Read { path: path(), source })?;
         let bytes = bytes.ok_or_else(|| Error::TooLong { path: path() })?;
         // What is not UTF-8 is not a JWT either.
         let text = str::from_utf8(&bytes).map_err(|_| Invalid::NotJwt);

@@ -4,10 +4,12 @@
 mod authority;
 mod exchange;
 mod identities;
+mod leaks;
 mod life;
 mod limits;
 mod pod;
 mod process;
 mod protocol;
 mod retries;
+mod rotation;
 mod token_proxy;

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::authority::Authority;
+use crate::leaks::{self, NoLeaks};
 
 pub(crate) const CLIENT_ID: &str = "11111111-2222-3333-4444-555555555555";
 pub(crate) const TENANT: &str = "22222222-2222-3333-4444-555555555555";
@@ -45,6 +46,7 @@ pub(crate) struct Sidecar {
     pub(crate) metrics: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<anyhow::Result<()>>,
+    _leaks: NoLeaks,
     /// Kept for as long as it is read.
     _folder: Arc<TempDir>,
 }
@@ -94,6 +96,7 @@ impl Pod {
 
     /// Starts the sidecar on a port of the system's choice.
     pub(crate) fn start(&self) -> Sidecar {
+        leaks::none();
         let config = Config::from_vars(&|name| self.vars.get(name).map(OsString::from)).unwrap();
         let app = App::bind(config.on_any_port()).unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -102,7 +105,14 @@ impl Pod {
             let _ = stopped.await;
             Ok(())
         };
-        Sidecar { address, metrics, stop, running: tokio::spawn(app.run(stopped)), _folder: Arc::clone(&self.folder) }
+        Sidecar {
+            address,
+            metrics,
+            stop,
+            running: tokio::spawn(app.run(stopped)),
+            _leaks: NoLeaks,
+            _folder: Arc::clone(&self.folder),
+        }
     }
 }
 
@@ -155,6 +165,7 @@ pub(crate) async fn send(address: SocketAddr, line: &str, headers: &str) -> Answ
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
+    leaks::none();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer to {line}: {answer:?}"));
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();

@@ -5,6 +5,9 @@
 #[path = "../endpoint/authority.rs"]
 #[allow(dead_code, reason = "shared; not all of it is needed here")]
 mod authority;
+#[path = "../endpoint/leaks.rs"]
+#[allow(dead_code, reason = "shared; not all of it is needed here")]
+mod leaks;
 mod namespace;
 #[path = "../endpoint/pod.rs"]
 #[allow(dead_code, reason = "shared; not all of it is needed here")]
