@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod authority;
+mod conformance;
 mod exchange;
 mod identities;
 mod leaks;
