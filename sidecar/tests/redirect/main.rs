@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         redirection::requests_reach_the_sidecar,
         redirection::nobody_is_exempt,
         redirection::the_sidecar_answers_as_the_metadata_service,
+        redirection::nothing_is_forwarded_to_the_metadata_service,
         redirection::a_second_run_changes_nothing,
         redirection::another_port_moves_it,
         redirection::rules_of_others_survive,

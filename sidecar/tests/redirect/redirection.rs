@@ -1,7 +1,7 @@
 //! Who answers at the metadata address, and what else becomes of the pod's network.
 
 use std::io::ErrorKind;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -79,6 +79,77 @@ pub(crate) fn the_sidecar_answers_as_the_metadata_service() {
         });
     });
 }
+
+/// Whatever path is asked of the sidecar, the real metadata service is not: it would answer with the node's identity.
+pub(crate) fn nothing_is_forwarded_to_the_metadata_service() {
+    let set_up = format!("link set lo up\naddress add {}/32 dev lo", METADATA_ADDRESS.ip());
+    let namespace = Namespace::new(&set_up);
+    namespace.inside(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let metadata_service = TcpListener::bind(METADATA_ADDRESS).unwrap();
+        metadata_service.set_nonblocking(true).unwrap();
+        runtime.block_on(async {
+            let authority = Authority::start().await;
+            let mut pod = Pod::new(&authority);
+            pod.set(PORT, "8123");
+            let mut sidecar = tokio::process::Command::from(program(&pod)).kill_on_drop(true).spawn().unwrap();
+            let waited = tokio::process::Command::from(program(&pod)).arg(WAIT).status().await.unwrap();
+            assert!(waited.success());
+            for (path, status) in PATHS {
+                for headers in ["Metadata: true\r\n", ""] {
+                    let line = format!("GET {path}?resource=https://vault.azure.net&api-version=2018-02-01");
+                    let answer = ask((Ipv4Addr::LOCALHOST, 8123).into(), &line, headers).await;
+                    let status = if *status == 200 && headers.is_empty() { 400 } else { *status };
+                    assert_eq!(answer.status, status, "{path} {headers}: {answer:?}");
+                }
+            }
+            assert_eq!(authority.asked().len(), 1);
+            sidecar.kill().await.unwrap();
+        });
+        let asked = metadata_service.accept().map_err(|error| error.kind());
+        assert_eq!(asked.map(|(_, client)| client), Err(ErrorKind::WouldBlock));
+    });
+}
+
+/// Ways to write a path that one reader takes for the token endpoint's, and another one for something else.
+const PATHS: &[(&str, u16)] = &[
+    ("/metadata/identity/oauth2/token", 200),
+    ("/Metadata/Identity/OAuth2/Token/", 200),
+    ("//metadata/identity/oauth2/token", 200),
+    ("/metadata/identity/oauth2/%74oken", 200),
+    ("/metadata/identity\\oauth2\\token", 400),
+    ("/metadata/identity\\oauth2\\token/", 400),
+    ("/metadata/identity%5Coauth2%5Ctoken", 400),
+    ("/metadata/identity%5coauth2%5ctoken/", 400),
+    ("/metadata/identity%2Foauth2%2Ftoken", 400),
+    ("/metadata%2fidentity/oauth2/token", 400),
+    ("/metadata/./identity/oauth2/token", 400),
+    ("/metadata/instance/../identity/oauth2/token", 400),
+    ("/metadata/instance/%2e%2e/identity/oauth2/token", 400),
+    ("/metadata/instance/%2E./identity/oauth2/token", 400),
+    ("/metadata/identity/oauth2/token%00", 400),
+    ("/metadata/identity/oauth2/token%0a", 400),
+    ("/metadata/identity/oauth2/token%ff", 400),
+    ("/metadata/identity/oauth2/token%c0%af", 400),
+    ("/metadata/identity%252foauth2%252ftoken", 404),
+    ("/metadata/identity/oauth2/%2574oken", 404),
+    ("/metadata/identity//oauth2/token", 404),
+    ("/metadata//identity/oauth2/token", 404),
+    ("/metadata/identity/oauth2/token;a=b", 404),
+    ("/metadata/identity/oauth2/token/x", 404),
+    ("/metadata/identity/oauth2/tokenXYZ", 404),
+    ("/metadata/identity/oauth2/token.json", 404),
+    ("/metadata/identity", 404),
+    ("/metadata/identity/info", 404),
+    ("/metadata/identity/getplatformmetadata", 404),
+    ("/metadata/identity/issuecredential", 404),
+    ("/metadata/instance", 404),
+    ("/metadata/versions", 404),
+    ("/metadata", 404),
+    ("/latest/meta-data/iam/security-credentials/", 404),
+    ("/computeMetadata/v1/instance/service-accounts/default/token", 404),
+    ("/", 404),
+];
 
 fn program(pod: &Pod) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_podbadge-sidecar"));
