@@ -23,6 +23,7 @@ use crate::config::{Config, First};
 use crate::exchange::Entra;
 use crate::http::{self, Endpoint};
 use crate::metrics::{Holding, Metrics};
+use crate::pass_through::PassThrough;
 
 /// An open request may wait for Entra ID, no longer than an exchange takes. The sidecar outlives the application's
 /// containers anyway, so it does not linger.
@@ -74,7 +75,7 @@ impl App {
     /// # Errors
     /// If the port is taken.
     pub fn bind(config: Config) -> anyhow::Result<Self> {
-        let Config { port, level: _, metrics: admin, ready, policy, entra } = config;
+        let Config { port, level: _, metrics: admin, ready, pass_through, metadata_service, policy, entra } = config;
         let ipv4 = Bound::bind((Ipv4Addr::LOCALHOST, port).into())?;
         // With the port that the system chose, where it was left to it.
         let ipv6 = or_without(Bound::bind((Ipv6Addr::LOCALHOST, ipv4.local_addr().port()).into()))?;
@@ -93,7 +94,8 @@ impl App {
             (key, readiness.latch("token"))
         });
         let admin = admin.map(|bound| (bound, admin::router(readiness.clone(), registry.clone())));
-        let endpoint = Endpoint { policy, tenant, broker: broker.clone(), clock, metrics };
+        let pass_through = pass_through.map(|paths| PassThrough::new(paths, metadata_service));
+        let endpoint = Endpoint { policy, pass_through, tenant, broker: broker.clone(), clock, metrics };
         let router = http::router(endpoint, readiness.clone(), registry);
         Ok(Self { ipv4, ipv6, router, admin, readiness, broker, first })
     }

@@ -4,7 +4,7 @@ mod token_proxy;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -15,6 +15,7 @@ use podbadge_runtime::logs;
 use podbadge_sidecar_core::authority::Region;
 use podbadge_sidecar_core::contract;
 use podbadge_sidecar_core::ids::{ClientId, Resource, TenantId};
+use podbadge_sidecar_core::pass_through::PassThrough;
 use podbadge_sidecar_core::request::Policy;
 use podbadge_sidecar_core::secret::Secret;
 use podbadge_sidecar_core::text::cut;
@@ -36,6 +37,9 @@ pub struct Config {
     /// What there must be a token for before the sidecar is ready.
     pub(crate) ready: Option<First>,
     pub(crate) policy: Policy,
+    /// What of the real metadata service may be read, and where that is.
+    pub(crate) pass_through: Option<PassThrough>,
+    pub(crate) metadata_service: SocketAddrV4,
     pub(crate) entra: Entra,
 }
 
@@ -98,6 +102,8 @@ impl Config {
             metrics: parse(vars, contract::METRICS_ADDRESS, "must be an IP address and a port such as 0.0.0.0:8096")?,
             ready: first(vars, policy.client_id)?,
             level: parse(vars, contract::LOG, "must be error, warn, info, debug or trace")?.unwrap_or_default(),
+            pass_through: pass_through(vars)?,
+            metadata_service: contract::METADATA_ADDRESS,
             policy,
             entra: Entra::from_vars(vars)?,
         })
@@ -107,6 +113,14 @@ impl Config {
     #[must_use]
     pub fn on_any_port(self) -> Self {
         Self { port: 0, metrics: self.metrics.map(|address| (address.ip(), 0).into()), ..self }
+    }
+}
+
+impl Config {
+    /// Takes another server for the real metadata service.
+    #[must_use]
+    pub fn with_metadata_service(self, address: SocketAddrV4) -> Self {
+        Self { metadata_service: address, ..self }
     }
 }
 
@@ -162,6 +176,20 @@ fn policy(vars: Vars<'_>) -> Result<Policy, Wrong> {
         identity_header: identity_header(vars)?,
         imds_off: imds_off(vars)?,
     })
+}
+
+/// On a node's network any process could use it, and each has the real service anyway.
+pub(crate) fn pass_through(vars: Vars<'_>) -> Result<Option<PassThrough>, Wrong> {
+    let paths = ids(vars, contract::PASS_THROUGH)?;
+    if paths.is_some() && imds_off(vars)? {
+        let must = format!("must not be set where {} is off", contract::IMDS);
+        return Err(wrong(
+            contract::PASS_THROUGH,
+            Value::Shown(text(vars, contract::PASS_THROUGH)?.unwrap_or_default()),
+            must,
+        ));
+    }
+    Ok(paths)
 }
 
 fn first(vars: Vars<'_>, client_id: Option<ClientId>) -> Result<Option<First>, Wrong> {

@@ -6,12 +6,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use podbadge_runtime::{admin, metrics::Metrics as Rendered, ready::Readiness};
 use podbadge_sidecar_core::error::Answer;
 use podbadge_sidecar_core::ids::TenantId;
-use podbadge_sidecar_core::request::{self, Policy, TokenRequest};
+use podbadge_sidecar_core::request::{self, Policy, Reason, Rejection, TokenRequest};
 use podbadge_sidecar_core::response;
 use tracing::debug;
 
@@ -20,10 +21,13 @@ use crate::cache::Key;
 use crate::clock::Clock;
 use crate::guard;
 use crate::metrics::Metrics;
+use crate::pass_through::PassThrough;
 
 /// What a token request needs.
 pub(crate) struct Endpoint<E> {
     pub(crate) policy: Policy,
+    /// Where the pod may read of the real metadata service.
+    pub(crate) pass_through: Option<PassThrough>,
     /// The pod's own.
     pub(crate) tenant: Arc<TenantId>,
     pub(crate) broker: Broker<E>,
@@ -42,16 +46,30 @@ async fn token<E: Exchange>(State(endpoint): State<Arc<Endpoint<E>>>, request: R
     let (parts, _) = request.into_parts();
     match request::read(&guard::head(&parts), &endpoint.policy) {
         Ok(request) => endpoint.answer(&request).await,
-        Err(rejection) => {
-            let form = rejection.form().map_or("none", request::Form::as_str);
-            endpoint.metrics.answered(form, "rejected");
-            debug!(form, reason = %rejection, "Rejected a request");
-            failure(rejection.answer())
-        }
+        Err(rejection) => match endpoint.pass(&parts, &rejection).await {
+            Ok(Some(response)) => response,
+            Ok(None) => endpoint.reject(&rejection),
+            Err(rejection) => endpoint.reject(&rejection),
+        },
     }
 }
 
 impl<E: Exchange> Endpoint<E> {
+    /// What is none of ours may be the real metadata service's.
+    async fn pass(&self, parts: &Parts, rejection: &Rejection) -> Result<Option<Response>, Rejection> {
+        match &self.pass_through {
+            Some(pass_through) if rejection.reason() == &Reason::PathUnknown => pass_through.answer(parts).await,
+            _ => Ok(None),
+        }
+    }
+
+    fn reject(&self, rejection: &Rejection) -> Response {
+        let form = rejection.form().map_or("none", request::Form::as_str);
+        self.metrics.answered(form, "rejected");
+        debug!(form, reason = %rejection, "Rejected a request");
+        failure(rejection.answer())
+    }
+
     async fn answer(&self, request: &TokenRequest) -> Response {
         let TokenRequest { form, client_id, tenant, resource, challenge, renewal } = request;
         let tenant = Arc::clone(tenant.as_ref().unwrap_or(&self.tenant));

@@ -22,6 +22,7 @@ mod flush;
 mod guard;
 mod http;
 mod metrics;
+mod pass_through;
 mod probe;
 mod redirect;
 mod roots;
@@ -33,6 +34,7 @@ use std::process::ExitCode;
 
 use args::Command;
 use config::Config;
+use podbadge_sidecar_core::contract;
 
 /// A wrong argument or setting.
 const MISUSED: u8 = 2;
@@ -48,7 +50,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>, vars: impl Fn(&str) -> Opt
         Ok(Command::Probe) => with_port(&vars, probe::ready),
         Ok(Command::Wait) => with_port(&vars, probe::wait),
         Ok(Command::Flush) => ended(flush::flush().map_err(anyhow::Error::from)),
-        Ok(Command::Redirect) => with_port(&vars, redirect::to_sidecar),
+        Ok(Command::Redirect) => match config::pass_through(&vars) {
+            Ok(paths) if paths.is_some() => {
+                with_port(&vars, |port| redirect::to_sidecar(port, Some(contract::USER_ID)))
+            }
+            Ok(_) => with_port(&vars, |port| redirect::to_sidecar(port, None)),
+            Err(error) => misused(&error),
+        },
         Ok(Command::Print(text)) => {
             let printed = writeln!(std::io::stdout(), "{text}");
             ended(printed.map_err(anyhow::Error::from))
@@ -60,7 +68,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, vars: impl Fn(&str) -> Opt
 /// Does what needs to know of the serving process of this pod no more than its port.
 fn with_port<E: Into<anyhow::Error>>(
     vars: &impl Fn(&str) -> Option<OsString>,
-    errand: fn(u16) -> Result<(), E>,
+    errand: impl FnOnce(u16) -> Result<(), E>,
 ) -> ExitCode {
     match config::port(vars) {
         Ok(port) => ended(errand(port).map_err(E::into)),

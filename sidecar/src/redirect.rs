@@ -2,7 +2,7 @@
 //! instance metadata service (scripts, Terraform, old SDKs) find the sidecar of their pod.
 //!
 //! It asks the kernel itself, over netlink, since an image made from scratch has no `nft` and no `ip`. Nobody is
-//! exempt, the sidecar included: it never calls the real service. Of the pod's packet filter it touches one table, its
+//! exempt, the sidecar included, unless it may call the real service. Of the pod's packet filter it touches one table, its
 //! own, and replaces that as a whole in one transaction, so it may run as often as the kubelet likes.
 
 mod address;
@@ -40,12 +40,13 @@ pub(crate) enum Failed {
     Unreachable { source: io::Error },
 }
 
-/// Leads [`METADATA_ADDRESS`] of this network namespace to `port` of its loopback, in place of what an earlier run set.
+/// Leads [`METADATA_ADDRESS`] of this network namespace to `port` of its loopback, in place of what an earlier run set, for
+/// every user but `exempt`.
 ///
 /// # Errors
 /// [`Failed`]. The packet filter has the whole rule then or is as it was.
-pub(crate) fn to_sidecar(port: u16) -> Result<(), Failed> {
-    let request = rule::transaction(METADATA_ADDRESS, port);
+pub(crate) fn to_sidecar(port: u16, exempt: Option<u32>) -> Result<(), Failed> {
+    let request = rule::transaction(METADATA_ADDRESS, port, exempt);
     ask(Some(NETFILTER), &request, |source| Failed::Refused { port, source })?;
     if route().is_err() {
         // The kernel looks for a route before it asks the rule, so the address must lead somewhere: to the pod itself.

@@ -51,6 +51,10 @@ pub const METRICS_ADDRESS: &str = "PODBADGE_METRICS_ADDRESS";
 /// A resource, such as `https://vault.azure.net`, that the pod's own identity must have got a token for before the sidecar
 /// is ready. Unset: it is ready once it serves.
 pub const READY_RESOURCE: &str = "PODBADGE_READY_RESOURCE";
+/// Paths of the real metadata service that the pod may read through the sidecar, with what is below each, separated by `;`,
+/// as in `/metadata/instance;/metadata/versions`; nothing about identities ever. Unset: none. The redirection then exempts
+/// [`USER_ID`], so no container of the application may run as that.
+pub const PASS_THROUGH: &str = "PODBADGE_PASS_THROUGH";
 /// The log level: `error`, `warn`, `info`, `debug` or `trace`.
 pub const LOG: &str = "PODBADGE_LOG";
 

@@ -16,6 +16,7 @@ pub mod freshness;
 pub mod grant;
 pub mod identity;
 pub mod ids;
+pub mod pass_through;
 pub mod request;
 pub mod response;
 pub mod retry;

@@ -196,6 +196,13 @@ pub fn read(head: &Head<'_>, policy: &Policy) -> Result<TokenRequest, Rejection>
     read_as(form, head, policy).map_err(|reason| Rejection { form: Some(form), reason })
 }
 
+/// The guards of the metadata service's form alone, for another of its paths.
+pub(crate) fn guard_metadata(head: &Head<'_>) -> Result<(), Rejection> {
+    let method = if head.method == "GET" { Ok(()) } else { Err(Reason::Method) };
+    let guarded = method.and_then(|()| origin(head)).and_then(|()| metadata(head));
+    guarded.map_err(|reason| Rejection { form: Some(Form::Imds), reason })
+}
+
 fn read_as(form: Form, head: &Head<'_>, policy: &Policy) -> Result<TokenRequest, Reason> {
     if head.method != "GET" {
         return Err(Reason::Method);

@@ -37,6 +37,7 @@ fn empty_is_unset() {
         "PODBADGE_METRICS_ADDRESS",
         "PODBADGE_READY_RESOURCE",
         "AZURE_REGIONAL_AUTHORITY_NAME",
+        "PODBADGE_PASS_THROUGH",
         "PODBADGE_LOG",
         "HTTPS_PROXY",
     ];
@@ -49,6 +50,14 @@ fn empty_is_unset() {
 fn a_region_has_its_own_host() {
     let config = read(&[("AZURE_REGIONAL_AUTHORITY_NAME", "westeurope")]).expect("valid");
     assert_eq!(config.entra.authority.as_str(), "https://westeurope.login.microsoft.com/");
+}
+
+#[test]
+fn the_metadata_service_is_not_read_where_nobody_may_ask() {
+    let paths = ("PODBADGE_PASS_THROUGH", "/metadata/instance");
+    assert!(read(&[paths]).expect("valid").pass_through.is_some() && read(&[]).expect("valid").pass_through.is_none());
+    let error = read(&[paths, ("PODBADGE_IMDS", "off")]).expect_err("wrong").to_string();
+    assert!(error.ends_with("it must not be set where PODBADGE_IMDS is off"), "{error}");
 }
 
 #[test]
@@ -111,6 +120,7 @@ fn every_wrong_value_is_named_with_its_range() {
         ("PODBADGE_READY_RESOURCE", "a b", "visible characters"),
         ("PODBADGE_READY_RESOURCE", "https://vault.azure.net", "needs AZURE_CLIENT_ID"),
         ("AZURE_REGIONAL_AUTHORITY_NAME", "TryAutoDetect", "it is not detected"),
+        ("PODBADGE_PASS_THROUGH", "/metadata/identity", "never /metadata/identity"),
         ("PODBADGE_LOG", "loud", "must be error, warn, info, debug or trace"),
         ("PODBADGE_CA_FILE", "/no/such/file", "No such file"),
         ("PODBADGE_CA_FILE", "/dev/zero", "not a regular file"),

@@ -9,6 +9,8 @@
 //!     }
 //! }
 //! ```
+//!
+//! Where somebody is exempt, `meta skuid != 65532` stands before.
 
 use std::net::SocketAddrV4;
 
@@ -42,7 +44,7 @@ const PORT_GIVEN: u32 = 2;
 
 /// The whole request. The kernel carries out all of it or nothing, at once for every packet. The one message that asks
 /// for an acknowledgement is the last that can fail.
-pub(super) fn transaction(from: SocketAddrV4, port: u16) -> Vec<u8> {
+pub(super) fn transaction(from: SocketAddrV4, port: u16, exempt: Option<u32>) -> Vec<u8> {
     let table = || TableMessage { attributes: vec![TableAttribute::Name(TABLE.to_owned())] };
     let mut batch = Vec::new();
     push(&mut batch, 0, ControlMessage::BatchBegin);
@@ -51,7 +53,7 @@ pub(super) fn transaction(from: SocketAddrV4, port: u16) -> Vec<u8> {
     push(&mut batch, 0, NfTablesMessage::DeleteTable(table()));
     push(&mut batch, NLM_F_CREATE, NfTablesMessage::NewTable(table()));
     push(&mut batch, NLM_F_CREATE, NfTablesMessage::NewChain(chain()));
-    push(&mut batch, NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK, NfTablesMessage::NewRule(rule(from, port)));
+    push(&mut batch, NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK, NfTablesMessage::NewRule(rule(from, port, exempt)));
     push(&mut batch, 0, ControlMessage::BatchEnd);
     batch
 }
@@ -71,8 +73,15 @@ fn chain() -> ChainMessage {
 }
 
 /// Addresses and ports are compared as packets have them, in network order.
-fn rule(from: SocketAddrV4, port: u16) -> RuleMessage {
-    let expressions = [
+fn rule(from: SocketAddrV4, port: u16, exempt: Option<u32>) -> RuleMessage {
+    let others = exempt.map(|user| {
+        [
+            Expressions::Meta(vec![Meta::Key(MetaKey::SocketUserId), Meta::DestinationRegister(Register::Reg1)]),
+            // A number of the kernel's, in its own order.
+            compares(Operator::NotEqual, &user.to_ne_bytes()),
+        ]
+    });
+    let redirected = [
         load(NETWORK_HEADER, 16, 4),
         equals(&from.ip().octets()),
         Expressions::Meta(vec![Meta::Key(MetaKey::L4Proto), Meta::DestinationRegister(Register::Reg1)]),
@@ -95,7 +104,7 @@ fn rule(from: SocketAddrV4, port: u16) -> RuleMessage {
         attributes: vec![
             RuleAttribute::Table(TABLE.to_owned()),
             RuleAttribute::Chain(CHAIN.to_owned()),
-            RuleAttribute::Expressions(expressions.map(Into::into).into()),
+            RuleAttribute::Expressions(others.into_iter().flatten().chain(redirected).map(Into::into).collect()),
         ],
     }
 }
@@ -112,9 +121,13 @@ fn load(base: u32, offset: u32, length: u32) -> Expressions {
 
 /// Ends the rule for packets of which something else was read.
 fn equals(bytes: &[u8]) -> Expressions {
+    compares(Operator::Equal, bytes)
+}
+
+fn compares(operator: Operator, bytes: &[u8]) -> Expressions {
     Expressions::Cmp(vec![
         Cmp::SourceRegister(Register::Reg1),
-        Cmp::Op(Operator::Equal),
+        Cmp::Op(operator),
         Cmp::Data(DataAttribute::Value(bytes.to_vec())),
     ])
 }

@@ -8,6 +8,7 @@ mod identities;
 mod leaks;
 mod life;
 mod limits;
+mod pass_through;
 mod pod;
 mod process;
 mod protocol;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use podbadge_sidecar::app::App;
 use podbadge_sidecar::config::Config;
+use podbadge_sidecar_core::contract::METADATA_ADDRESS;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -96,9 +97,14 @@ impl Pod {
 
     /// Starts the sidecar on a port of the system's choice.
     pub(crate) fn start(&self) -> Sidecar {
+        self.start_beside(METADATA_ADDRESS)
+    }
+
+    /// The same, with a real metadata service at another address.
+    pub(crate) fn start_beside(&self, metadata_service: SocketAddrV4) -> Sidecar {
         leaks::none();
         let config = Config::from_vars(&|name| self.vars.get(name).map(OsString::from)).unwrap();
-        let app = App::bind(config.on_any_port()).unwrap();
+        let app = App::bind(config.on_any_port().with_metadata_service(metadata_service)).unwrap();
         let (stop, stopped) = oneshot::channel();
         let (address, metrics) = (app.local_addr(), app.metrics_addr());
         let stopped = async {

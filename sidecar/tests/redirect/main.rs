@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     let trials = tests![
         redirection::requests_reach_the_sidecar,
         redirection::nobody_is_exempt,
+        redirection::the_sidecar_alone_is_exempt_where_it_must_be,
         redirection::the_sidecar_answers_as_the_metadata_service,
         redirection::nothing_is_forwarded_to_the_metadata_service,
         redirection::a_second_run_changes_nothing,

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
-use podbadge_sidecar_core::contract::{METADATA_ADDRESS, PORT, REDIRECT};
+use podbadge_sidecar_core::contract::{METADATA_ADDRESS, PASS_THROUGH, PORT, REDIRECT};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
@@ -134,6 +134,16 @@ impl Namespace {
             let mut command = Command::new("setpriv");
             command.args(privileges).arg(&PROGRAM.path).arg(REDIRECT).env_clear().env(PORT, port).output().unwrap()
         })
+    }
+
+    /// The same, where the sidecar may call the real service.
+    pub(crate) fn redirect_others(&self, port: u16) {
+        let output = self.inside(|| {
+            let mut command = Command::new("setpriv");
+            command.args(INJECTED).arg(&PROGRAM.path).arg(REDIRECT).env_clear();
+            command.env(PORT, port.to_string()).env(PASS_THROUGH, "/metadata/instance").output().unwrap()
+        });
+        assert!(output.status.success() && output.stderr.is_empty() && output.stdout.is_empty(), "{output:?}");
     }
 
     /// The same as it is injected, where it must succeed and has nothing to say.

@@ -59,6 +59,24 @@ pub(crate) fn nobody_is_exempt() {
     }
 }
 
+/// With pass-through switched on the sidecar calls the real service, and nobody else does.
+pub(crate) fn the_sidecar_alone_is_exempt_where_it_must_be() {
+    let (pod, _node) = Namespace::routed();
+    let port = pod.serve_as("the sidecar");
+    pod.redirect_others(port);
+    assert_eq!(pod.rules(), table(port).replace("ip daddr", "meta skuid != 65532 ip daddr"));
+    for (user, expected) in [(0, "the sidecar"), (1000, "the sidecar"), (1501, "the sidecar"), (65532, "the node")] {
+        let answer = pod.inside(|| {
+            set_thread_uid(Uid::from_raw(user)).unwrap();
+            get(METADATA_ADDRESS.into())
+        });
+        assert_eq!(answer.unwrap(), expected, "user {user}");
+    }
+    // Switched off again, it is like everybody.
+    pod.redirect_to(port);
+    assert_eq!(pod.rules(), table(port));
+}
+
 pub(crate) fn the_sidecar_answers_as_the_metadata_service() {
     let (namespace, _node) = Namespace::routed();
     namespace.inside(|| {

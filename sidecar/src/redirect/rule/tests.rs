@@ -80,6 +80,10 @@ fn the_transaction_is_what_nft_would_send() {
             .replace("ADDRESS", &hexadecimal(&address.octets()))
             .replace("FROM", &hexadecimal(&u16::to_be_bytes(from)))
             .replace("TO", &hexadecimal(&u16::to_be_bytes(to)));
-        assert_eq!(transaction(SocketAddrV4::new(address, from), to), bytes(&expected), "{address}:{from} to {to}");
+        assert_eq!(
+            transaction(SocketAddrV4::new(address, from), to, None),
+            bytes(&expected),
+            "{address}:{from} to {to}"
+        );
     }
 }
