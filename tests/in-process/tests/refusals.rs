@@ -13,13 +13,15 @@ use std::time::Duration;
 /// One thing that is wrong.
 struct Case {
     code: u32,
+    /// What the client is told; 503 means that another try has chances.
+    status: u16,
     directory: fn(&mut Config),
     claims: fn(&mut Claims),
     variables: &'static [(&'static str, &'static str)],
     resource: &'static str,
 }
 
-const RIGHT: Case = Case { code: 0, directory: |_| (), claims: |_| (), variables: &[], resource: RESOURCE };
+const RIGHT: Case = Case { code: 0, status: 401, directory: |_| (), claims: |_| (), variables: &[], resource: RESOURCE };
 
 fn credential(config: &mut Config) -> &mut FederatedCredential {
     &mut config.applications[0].federated_credentials[0]
@@ -34,8 +36,8 @@ async fn check(world: &World, case: &Case) {
         let sidecar = Sidecar::start(&variables);
         let answer = sidecar.token(form, case.resource).await;
         let code = case.code;
-        assert_eq!(answer.status, 401, "{code} {form:?} {answer:?}");
-        assert_eq!(answer.retry_after, None, "{code} {form:?} {answer:?}");
+        assert_eq!(answer.status, case.status, "{code} {form:?} {answer:?}");
+        assert_eq!(answer.retry_after.is_some(), case.status == 503, "{code} {form:?} {answer:?}");
         let text = answer.text(form);
         assert!(text.starts_with(&format!("AADSTS{code}: ")), "{code} {form:?} {answer:?}");
         assert!(!text.contains(['\r', '\n']), "{code} {form:?} {answer:?}");
@@ -45,7 +47,7 @@ async fn check(world: &World, case: &Case) {
                 assert!(answer.body["error"].is_string() && answer.body["correlation_id"].is_string(), "{answer:?}");
             }
             Form::AppService => {
-                assert_eq!(answer.body["statusCode"], 401, "{answer:?}");
+                assert_eq!(answer.body["statusCode"], case.status, "{answer:?}");
                 assert!(answer.body["correlationId"].is_string(), "{answer:?}");
                 assert_eq!(answer.body.get("error"), None, "{answer:?}");
             }
@@ -118,7 +120,7 @@ async fn an_issuer_that_cannot_be_asked_for_its_keys() {
     world.project(&claims);
     let another = ClusterIssuer::start(([127, 0, 0, 1], 0).into(), &[]).await.unwrap();
     std::mem::replace(&mut world.issuer, another).stop().await;
-    check(&world, &Case { code: 90_061, ..RIGHT }).await;
+    check(&world, &Case { code: 90_061, status: 503, ..RIGHT }).await;
 }
 
 #[tokio::test]
