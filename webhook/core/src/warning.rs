@@ -46,6 +46,10 @@ impl Warning {
     }
 
     fn cut(mut text: String, mistake: bool) -> Self {
+        // Names are judged by the API server after us, and may hold anything; it drops a warning with such a character.
+        if text.contains(char::is_control) {
+            text = text.replace(char::is_control, " ");
+        }
         if text.len() > LONGEST {
             let mut end = LONGEST - '…'.len_utf8();
             while !text.is_char_boundary(end) {
@@ -95,5 +99,10 @@ mod tests {
         assert!(warning.as_str().len() <= LONGEST);
         assert!(warning.as_str().ends_with("ä…"));
         assert_eq!(Warning::new("short").as_str(), "short");
+    }
+
+    #[test]
+    fn it_is_one_line_whatever_names_hold() {
+        assert_eq!(Warning::mistake("key a\r\nb\u{0}\u{85}c\u{7f}").as_str(), "key a  b  c ");
     }
 }

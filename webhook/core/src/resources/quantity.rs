@@ -10,8 +10,8 @@ const BILLION: u128 = 1_000_000_000;
 /// The largest amount, which Kubernetes takes for all that are larger.
 const LARGEST: u128 = i64::MAX as u128 * BILLION;
 
-/// The digits of the largest amount; more are a mistake.
-const WHOLE_DIGITS: usize = 19;
+/// The digits of the largest amount in billionths, as it is written where it has any; more are a mistake.
+const WHOLE_DIGITS: usize = 28;
 
 /// The decimal places of a billionth; more are a mistake, too.
 const PLACES: usize = 9;
@@ -100,7 +100,7 @@ impl Quantity {
             return None;
         }
         let digits = whole.bytes().chain(fraction.bytes());
-        // 28 digits: they fit.
+        // 37 digits: they fit.
         let value = digits.fold(0, |value, digit| value * 10 + u128::from(digit - b'0'));
         let places = -i32::try_from(fraction.len()).ok()?;
         let (style, billionths) = if let Some(step) = DECIMAL.into_iter().zip(0..).find(|(known, _)| *known == suffix) {
