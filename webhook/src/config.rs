@@ -2,6 +2,7 @@
 
 mod heal;
 mod policy;
+mod sidecar_variables;
 mod token_endpoint;
 
 pub use heal::Heal;

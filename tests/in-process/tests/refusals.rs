@@ -21,7 +21,8 @@ struct Case {
     resource: &'static str,
 }
 
-const RIGHT: Case = Case { code: 0, status: 401, directory: |_| (), claims: |_| (), variables: &[], resource: RESOURCE };
+const RIGHT: Case =
+    Case { code: 0, status: 401, directory: |_| (), claims: |_| (), variables: &[], resource: RESOURCE };
 
 fn credential(config: &mut Config) -> &mut FederatedCredential {
     &mut config.applications[0].federated_credentials[0]

@@ -1,6 +1,6 @@
 //! What the operator has set for the whole installation.
 
-use crate::{contract, identity::PodSecurity, resources::Resources, value::Expiration};
+use crate::{contract, identity::PodSecurity, pod::Name, resources::Resources, value::Expiration};
 use podbadge_sidecar_core::contract as sidecar;
 use std::ops::RangeInclusive;
 
@@ -79,6 +79,8 @@ pub struct Sidecar {
     pub pull_secrets: Vec<String>,
     /// The ports of sidecars on the host network, where each pod of a node needs its own.
     pub host_ports: RangeInclusive<u16>,
+    /// Variables for all sidecars, of [`Name::OPERATORS`].
+    pub variables: Vec<(Name, String)>,
 }
 
 /// How applications reach a sidecar whose mode nobody names.
@@ -132,6 +134,7 @@ impl Default for Settings {
                 unlabelled: None,
                 pull_secrets: Vec::new(),
                 host_ports: HOST_PORTS,
+                variables: Vec::new(),
             },
         }
     }

@@ -40,6 +40,12 @@ pub struct PolicyArgs {
     #[arg(long, env = "PODBADGE_SIDECAR_RESOURCES", value_name = "JSON")]
     pub(crate) sidecar_resources: Option<String>,
 
+    /// Variables for all sidecars, a JSON object: HTTPS_PROXY, NO_PROXY, AZURE_REGIONAL_AUTHORITY_NAME,
+    /// PODBADGE_CREDENTIAL_SPREADING_SECONDS, PODBADGE_MAX_TOKEN_AGE_SECONDS, PODBADGE_METRICS_ADDRESS,
+    /// PODBADGE_READY_RESOURCE, PODBADGE_LOG
+    #[arg(long, env = "PODBADGE_SIDECAR_VARIABLES", value_name = "JSON")]
+    pub(crate) sidecar_variables: Option<String>,
+
     /// Secrets of the pod's namespace that the sidecar's image is pulled with, separated by commas
     #[arg(long, env = "PODBADGE_SIDECAR_PULL_SECRETS", value_name = "NAMES", value_delimiter = ',')]
     pub(crate) sidecar_pull_secrets: Vec<String>,

@@ -1,6 +1,6 @@
 //! What the operator decides for all pods, checked.
 
-use super::{Invalid, check, is_name, token_endpoint};
+use super::{Invalid, check, is_name, sidecar_variables, token_endpoint};
 use crate::args::{AnnotatedServiceAccounts, Level, NativeSidecar, PolicyArgs, SidecarMode};
 use podbadge_sidecar_core::{authority::AuthorityHost, ids::TenantId};
 use podbadge_webhook_core::{
@@ -49,6 +49,7 @@ impl TryFrom<PolicyArgs> for Policy {
                 None => defaults.sidecar.host_ports,
                 Some(range) => ports(range)?,
             },
+            variables: args.sidecar_variables.map_or(Ok(Vec::new()), sidecar_variables::read)?,
         };
         let settings = Settings {
             tenant_id: args.tenant_id.map(|tenant| check("--tenant-id", tenant, guid, is_tenant)).transpose()?,

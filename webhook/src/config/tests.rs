@@ -1,6 +1,6 @@
 use super::*;
 use clap::Parser as _;
-use podbadge_webhook_core::{resources::Resources, settings::Roots};
+use podbadge_webhook_core::{pod::Name, resources::Resources, settings::Roots};
 
 fn config(flags: &[&str]) -> Result<Config, String> {
     let args = Args::try_parse_from(["podbadge-webhook"].iter().chain(flags)).map_err(|error| error.to_string())?;
@@ -22,6 +22,30 @@ fn resources_of_the_sidecar_are_json() {
     let config = config(&[r#"--sidecar-resources={"limits":{"memory":"64Mi"}}"#]).unwrap();
     assert_eq!(config.settings.sidecar.resources.limits.memory, "64Mi".parse().ok());
     assert_eq!(config.settings.sidecar.resources.requests.memory, None);
+}
+
+#[test]
+fn variables_of_the_sidecar_are_judged_by_its_rules() {
+    let flag = |json: &str| config(&[&format!("--sidecar-variables={json}")]);
+    let read = flag(r#"{"PODBADGE_METRICS_ADDRESS":"0.0.0.0:8096","HTTPS_PROXY":"http://proxy:3128"}"#).unwrap();
+    let proxy = (Name::Proxy, "http://proxy:3128".to_owned());
+    assert_eq!(read.settings.sidecar.variables, [proxy, (Name::MetricsAddress, "0.0.0.0:8096".to_owned())]);
+    for (json, says) in [
+        ("[]", "must be a JSON object of names to strings"),
+        (r#"{"PODBADGE_PORT":"1"}"#, "must be of HTTPS_PROXY"),
+        (r#"{"PODBADGE_LOG":"loud"}"#, "must be error, warn, info, debug or trace"),
+        (r#"{"PODBADGE_MAX_TOKEN_AGE_SECONDS":"299"}"#, "must be 300 to 86400 seconds"),
+        (r#"{"PODBADGE_CREDENTIAL_SPREADING_SECONDS":"2m"}"#, "must be 0 to 3600 seconds"),
+        (r#"{"PODBADGE_METRICS_ADDRESS":"8096"}"#, "must be an IP address and a port"),
+        (r#"{"PODBADGE_READY_RESOURCE":"a b"}"#, "must be a resource"),
+        (r#"{"AZURE_REGIONAL_AUTHORITY_NAME":"west europe"}"#, "must be a region's name"),
+        (r#"{"NO_PROXY":""}"#, "must be one word"),
+    ] {
+        let error = flag(json).unwrap_err();
+        assert!(error.contains(says), "{json}: {error}");
+    }
+    let error = flag(r#"{"HTTPS_PROXY":"socks5://user:hunter2@proxy"}"#).unwrap_err();
+    assert!(error.contains("must be an http or https URL") && !error.contains("hunter2"), "{error}");
 }
 
 #[test]

@@ -116,7 +116,8 @@ impl<'a> Context<'a> {
                 sidecar::endpoint_variables(placed, container, env, &mut variables, warnings);
             }
             if grant.settings {
-                sidecar::own_variables(placed, identity, env, &mut variables);
+                let of_operator = &self.settings.sidecar.variables;
+                sidecar::own_variables(placed, identity, of_operator, env, &mut variables);
             }
         }
         if !grant.settings {

@@ -262,7 +262,13 @@ pub(super) fn endpoint_variables(
 }
 
 /// The sidecar's own settings.
-pub(super) fn own_variables(placed: &Placed, identity: &Identity<'_>, env: &Env<'_>, variables: &mut Vec<Variable>) {
+pub(super) fn own_variables(
+    placed: &Placed,
+    identity: &Identity<'_>,
+    of_operator: &[(Name, String)],
+    env: &Env<'_>,
+    variables: &mut Vec<Variable>,
+) {
     let mut add = |known, name, value: Option<Value>| {
         if let Some(value) = value.filter(|_| !env.has(known)) {
             variables.push(Variable { name, value });
@@ -276,6 +282,10 @@ pub(super) fn own_variables(placed: &Placed, identity: &Identity<'_>, env: &Env<
     // (<https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>).
     let map = identity.map.as_ref().map(|map| Value::Literal(map.to_string().replace("$(", "$$(").into()));
     add(Name::IdentityMap, names::IDENTITY_MAP, map);
+    for (known, value) in of_operator {
+        let name = Name::OPERATORS.into_iter().find(|(own, _)| own == known).map(|(_, name)| name);
+        name.into_iter().for_each(|name| add(*known, name, Some(Value::text(value))));
+    }
 }
 
 fn warn(pod: &Pod<'_>, placed: &Placed, role: Role, warnings: &mut Vec<Warning>) {

@@ -46,6 +46,20 @@ pub enum Name {
     TokenProxyCaFile,
     /// `AZURE_KUBERNETES_CA_DATA`
     TokenProxyCaData,
+    /// `NO_PROXY` or `no_proxy`
+    NoProxy,
+    /// `AZURE_REGIONAL_AUTHORITY_NAME`
+    Region,
+    /// `PODBADGE_CREDENTIAL_SPREADING_SECONDS`
+    CredentialSpreading,
+    /// `PODBADGE_MAX_TOKEN_AGE_SECONDS`
+    MaxTokenAge,
+    /// `PODBADGE_METRICS_ADDRESS`
+    MetricsAddress,
+    /// `PODBADGE_READY_RESOURCE`
+    ReadyResource,
+    /// `PODBADGE_LOG`
+    Log,
 }
 
 /// The variables of [`Name`] that a container sets by itself, and its proxy exceptions.
@@ -84,6 +98,18 @@ pub(super) struct Variable<'a> {
 // === impl Name ===
 
 impl Name {
+    /// The variables that the operator may set for all sidecars, and what they are called.
+    pub const OPERATORS: [(Self, &'static str); 8] = [
+        (Self::Proxy, "HTTPS_PROXY"),
+        (Self::NoProxy, "NO_PROXY"),
+        (Self::Region, contract::REGION),
+        (Self::CredentialSpreading, contract::CREDENTIAL_SPREADING),
+        (Self::MaxTokenAge, contract::MAX_TOKEN_AGE),
+        (Self::MetricsAddress, contract::METRICS_ADDRESS),
+        (Self::ReadyResource, contract::READY_RESOURCE),
+        (Self::Log, contract::LOG),
+    ];
+
     /// Finds the variable by the name it has in a pod.
     pub fn from_variable(name: &str) -> Option<Self> {
         Some(match name {
@@ -105,7 +131,8 @@ impl Name {
             contract::SNI_NAME => Self::SniName,
             contract::TOKEN_PROXY_CA_FILE => Self::TokenProxyCaFile,
             contract::TOKEN_PROXY_CA_DATA => Self::TokenProxyCaData,
-            _ => return None,
+            "no_proxy" => Self::NoProxy,
+            _ => return Self::OPERATORS.into_iter().find(|(_, own)| *own == name).map(|(known, _)| known),
         })
     }
 
@@ -152,12 +179,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
                 while let Some(Variable { name, value, value_from }) = list.next_element::<Variable<'de>>()? {
                     if let Some(known) = Name::from_variable(name.as_str()) {
                         env.set |= 1 << known as u8;
-                        if let Some(value) = value.filter(|_| known.is_read() && value_from.is_none()) {
+                        if known == Name::NoProxy {
+                            let value = value_from.is_none().then(|| value.unwrap_or_default());
+                            env.no_proxy.push(NoProxy { index, name, value });
+                        } else if let Some(value) = value.filter(|_| known.is_read() && value_from.is_none()) {
                             env.values.push((known, value));
                         }
-                    } else if matches!(name.as_str(), "NO_PROXY" | "no_proxy") {
-                        let value = value_from.is_none().then(|| value.unwrap_or_default());
-                        env.no_proxy.push(NoProxy { index, name, value });
                     }
                     index += 1;
                 }

@@ -4,7 +4,7 @@ use podbadge_webhook_core::{
     contract,
     decision::{self, Known, OptIn, Outcome, Screen},
     identity::{Namespace, ServiceAccount},
-    pod::Pod,
+    pod::{Name, Pod},
     resources::{Limits, Spec},
     settings::{self, DefaultMode, Roots, Settings},
     value::Expiration,
@@ -57,6 +57,9 @@ pub(crate) struct Overrides {
     pub(crate) mode: Option<Mode>,
     pub(crate) unlabelled: Option<String>,
     pub(crate) pull_secrets: Vec<String>,
+    /// Of the sidecar, by name.
+    #[serde(default)]
+    pub(crate) variables: BTreeMap<String, String>,
     pub(crate) token_endpoint: Option<TokenEndpoint>,
 }
 
@@ -190,6 +193,11 @@ impl Overrides {
                     Namespace::read(label, []).pod_security
                 }),
                 pull_secrets: self.pull_secrets.clone(),
+                variables: self
+                    .variables
+                    .iter()
+                    .map(|(name, value)| (Name::from_variable(name).unwrap(), value.clone()))
+                    .collect(),
                 ..default.sidecar
             },
         }
