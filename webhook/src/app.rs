@@ -27,6 +27,10 @@ use tokio::{runtime::Builder, sync::oneshot};
 /// stay below the 30 seconds that a pod has by default.
 const STEPS: drain::Steps = drain::Steps { linger: Duration::from_secs(5), deadline: Duration::from_secs(15) };
 
+/// What each connection of the API server holds: it opens one for every concurrent pod, hundreds at once, and its headers
+/// are short. Bodies are not held here.
+const BUFFER: usize = 8 * 1024;
+
 /// Runs the webhook until a signal ends it.
 ///
 /// # Errors
@@ -131,7 +135,8 @@ impl App {
             // Nobody waits for them where nobody heals.
             let _ = known.send(Arc::clone(&settings));
             let router = http::router(Admission::new(settings, cluster), admissions);
-            Ok(door.serve_tls(tls, router, Limits::default(), draining).await?)
+            let limits = Limits { buffer: BUFFER, ..Limits::default() };
+            Ok(door.serve_tls(tls, router, limits, draining).await?)
         };
         tokio::select! {
             // Together, so that the lease is given back before the end.

@@ -150,11 +150,12 @@ mod tls {
     const HTTP2_PING: Duration = Duration::from_secs(30);
 
     pub(super) async fn serve(stream: TcpStream, acceptor: TlsAcceptor, router: Router, limits: Limits, drain: Drain) {
+        // What follows is on the heap: else each connection, whatever it speaks, had room for the largest of the three.
         match tokio::time::timeout(limits.handshake, acceptor.accept(stream)).await {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                http2(stream, router, limits, drain).await;
+                Box::pin(http2(stream, router, limits, drain)).await;
             }
-            Ok(Ok(stream)) => http1(stream, router, limits, drain).await,
+            Ok(Ok(stream)) => Box::pin(http1(stream, router, limits, drain)).await,
             Ok(Err(error)) => tracing::debug!(%error, "A TLS handshake failed"),
             Err(_) => tracing::debug!(limit = ?limits.handshake, "A TLS handshake took too long"),
         }
