@@ -106,22 +106,24 @@ async fn faults_of_the_authority_keep_their_meaning() {
     use podbadge_emulator::fault::{Endpoint, Fault};
     let once = NonZeroU32::MIN;
     let answer = |status| Fault::answer(Endpoint::Token, status).unwrap();
-    for (fault, status) in [
+    let cases = [
         (answer(429).retry_after(3), 429),
         (answer(500), 503),
         (answer(503).retry_after(60), 503),
         (answer(200).body("<html>a proxy's page</html>"), 503),
         (answer(200).body("{\"token_type\":\"Bearer\"}"), 503),
         (Fault::dropped(Endpoint::Token), 503),
-    ] {
-        for form in FORMS {
-            let (world, sidecar) = world().await;
-            // More than a sidecar would try by itself.
-            world.entra.inject(fault.clone().times(once.saturating_add(9)));
-            let answer = sidecar.token(form, RESOURCE).await;
-            assert_eq!(answer.status, status, "{fault:?} {answer:?}");
-            assert!(answer.retry_after.is_some_and(|seconds| (1..=5).contains(&seconds)), "{fault:?} {answer:?}");
-            assert!(!answer.text(form).is_empty(), "{fault:?} {answer:?}");
-        }
-    }
+    ];
+    let check = async |fault: &Fault, status, form| {
+        let (world, sidecar) = world().await;
+        // More than a sidecar would try by itself.
+        world.entra.inject(fault.clone().times(once.saturating_add(9)));
+        let answer = sidecar.token(form, RESOURCE).await;
+        assert_eq!(answer.status, status, "{fault:?} {answer:?}");
+        assert!(answer.retry_after.is_some_and(|seconds| (1..=5).contains(&seconds)), "{fault:?} {answer:?}");
+        assert!(!answer.text(form).is_empty(), "{fault:?} {answer:?}");
+    };
+    // All at once, as it tries for seconds.
+    let checks = cases.iter().flat_map(|(fault, status)| FORMS.map(|form| check(fault, *status, form)));
+    futures_util::future::join_all(checks).await;
 }
