@@ -202,6 +202,9 @@ fn strict(settings: &Settings, warnings: &mut Vec<Warning>) -> Result<(), Denial
 /// has trouble enough.
 pub fn decide_ephemeral(pod: &Pod<'_>, before: &Pod<'_>, known: Known<'_>, settings: &Settings) -> Outcome {
     let mut warnings = Vec::new();
+    if let Screen::Skip(reason) = screen(pod, settings) {
+        return Outcome::allow(reason, warnings);
+    }
     if !plan::has_identity(pod) {
         return Outcome::allow(Reason::NotOptedIn, warnings);
     }

@@ -71,6 +71,12 @@ pub enum Denial {
         /// How many it has.
         patterns: usize,
     },
+    /// More containers than any pod has.
+    #[error("the pod has {containers} containers; at most {most} can be given an identity", most = Selection::MOST_CONTAINERS)]
+    Containers {
+        /// How many it has.
+        containers: usize,
+    },
     /// A pod's own client id that is none.
     #[error("pod annotation {key} is {value:?}; it {rule}", key = contract::POD_CLIENT_ID)]
     PodClientId {
@@ -171,13 +177,14 @@ impl fmt::Display for Place {
 
 impl Denial {
     /// The labels of all kinds.
-    pub const LABELS: [&str; 15] = [
+    pub const LABELS: [&str; 16] = [
         "expiration",
         "sidecar_mode",
         "sidecar_port",
         "sidecar_resources",
         "host_network",
         "patterns",
+        "containers",
         "pod_client_id",
         "not_allowed",
         "annotation",
@@ -198,6 +205,7 @@ impl Denial {
             Self::Resources { .. } => "sidecar_resources",
             Self::HostNetwork => "host_network",
             Self::Patterns { .. } => "patterns",
+            Self::Containers { .. } => "containers",
             Self::PodClientId { .. } => "pod_client_id",
             Self::NotAllowed { .. } => "not_allowed",
             Self::Annotation { .. } => "annotation",

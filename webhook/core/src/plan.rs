@@ -15,14 +15,14 @@ pub use volume::TokenVolume;
 use crate::{
     contract,
     denial::Denial,
-    pod::{Container, Pod},
+    pod::Pod,
     request::Request,
     resources::{self, Limits},
     settings::Settings,
     warning::Warning,
 };
 use context::Context;
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 /// All additions to one pod.
 #[derive(Debug)]
@@ -183,10 +183,12 @@ impl<'a> Plan<'a> {
         let placed = sidecar::found(pod);
         let file = volume::token_file(pod, request.audience())?;
         let context = Context::new(pod, request, settings, placed, file, warnings);
-        let old: Vec<&str> = names(before.spec.ephemeral_containers.iter().flatten()).collect();
+        let old = before.spec.ephemeral_containers.iter().flatten().map(|container| container.name.as_str());
+        let old: BTreeSet<_> = old.collect();
         let mut containers = Vec::new();
         for (index, container) in pod.spec.ephemeral_containers.iter().flatten().enumerate() {
-            if !old.contains(&container.name.as_str()) {
+            let name = container.name.as_str();
+            if !old.contains(name) && !request.selection.names_to_skip(name) {
                 containers.extend(context.addition(List::Ephemeral, index, container, warnings));
             }
         }
@@ -201,10 +203,6 @@ impl<'a> Plan<'a> {
             mount_path: &settings.mount_path,
         })
     }
-}
-
-fn names<'c>(containers: impl Iterator<Item = &'c Container<'c>>) -> impl Iterator<Item = &'c str> {
-    containers.map(|container| container.name.as_str())
 }
 
 /// `kubectl logs` takes the first container where nobody says which; that must not be the sidecar.

@@ -147,6 +147,9 @@ pub struct Mount<'a> {
     /// The one file or folder of the volume that is mounted instead of all.
     #[serde(deserialize_with = "nullable")]
     pub sub_path: Text<'a>,
+    /// The same with variables of the container in it.
+    #[serde(deserialize_with = "nullable")]
+    pub sub_path_expr: Text<'a>,
 }
 
 /// A declared port.
@@ -305,6 +308,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Keys<'a> {
         }
 
         from.deserialize_map(Ours)
+    }
+}
+
+// === impl Mount ===
+
+impl Mount<'_> {
+    /// Whether the volume is mounted as a whole.
+    pub fn is_whole(&self) -> bool {
+        self.sub_path.as_str().is_empty() && self.sub_path_expr.as_str().is_empty()
     }
 }
 

@@ -32,12 +32,20 @@ impl<'a> Selection<'a> {
     /// The most patterns of one list: each is tried on each container.
     pub const MOST_PATTERNS: usize = 32;
 
+    /// The most containers of all kinds in a pod. Kubernetes stores none that has nearly as many, but the API server asks
+    /// first and refuses later.
+    pub const MOST_CONTAINERS: usize = 1_000;
+
     /// Reads the pod's list. Blanks around names and empty names mean nothing, and so does an empty list.
     ///
     /// # Errors
     ///
-    /// The list has more than [`Self::MOST_PATTERNS`] patterns.
+    /// The list has more than [`Self::MOST_PATTERNS`] patterns, or the pod more than [`Self::MOST_CONTAINERS`] containers.
     pub fn of(pod: &'a Pod<'_>) -> Result<Self, Denial> {
+        let containers = pod.spec.all_containers().chain(pod.spec.ephemeral_containers.iter().flatten()).count();
+        if containers > Self::MOST_CONTAINERS {
+            return Err(Denial::Containers { containers });
+        }
         let list = |key| pod.metadata.annotations.value(key).map(Names::parse).filter(|names| !names.is_empty());
         let (key, names, include) = match list(contract::INCLUDE_CONTAINERS) {
             Some(names) => (contract::INCLUDE_CONTAINERS, names, true),
@@ -54,6 +62,11 @@ impl<'a> Selection<'a> {
     /// Whether the container is to be left alone.
     pub fn skips(&self, container: &str) -> bool {
         self.names.contain(container) != self.include
+    }
+
+    /// Whether the container is named to be left alone, by a pod's author who says nothing of which others are not.
+    pub fn names_to_skip(&self, container: &str) -> bool {
+        !self.include && self.names.contain(container)
     }
 
     /// Warns about what is heard by nobody: a typing error here would pass unseen.
@@ -98,13 +111,17 @@ impl<'a> Names<'a> {
     }
 }
 
+/// The longest name of a container (RFC 1123 label). Names are checked after admission, so longer ones are met.
+const LONGEST_NAME: usize = 63;
+/// The longest pattern that says something: a letter for each of the longest name's, and a `*` around each.
+const LONGEST_PATTERN: usize = 2 * LONGEST_NAME + 1;
+
 /// Whether the name is one of the pattern's: `*` stands for any run of characters, `?` for one.
 ///
 /// A mismatch goes back to the last `*` alone, so the effort is at most pattern times name.
 fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    // Each letter of the pattern needs one of the name, and a container's name has 63 at most.
-    if pattern.iter().filter(|byte| **byte != b'*').count() > name.len() {
+    if pattern.len() > LONGEST_PATTERN || name.len() > LONGEST_NAME {
         return false;
     }
     let (mut at, mut next) = (0, 0);
@@ -154,6 +171,10 @@ mod tests {
             ("?", "", false),
             ("*?", "a", true),
             ("a*a", "a", false),
+            ("*", &"a".repeat(63), true),
+            ("*", &"a".repeat(64), false),
+            (&"*".repeat(127), "a", true),
+            (&"*".repeat(128), "a", false),
         ] {
             assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
         }

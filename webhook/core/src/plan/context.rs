@@ -196,22 +196,24 @@ impl<'a> Context<'a> {
 
     /// The mount to add: none where the container mounts the volume itself, or something else in its place.
     fn mount(&self, container: &Container<'_>, warnings: &mut Vec<Warning>) -> Option<bool> {
-        let Some(mounts) = &container.volume_mounts else {
+        if container.volume_mounts.is_none() {
             return Some(true);
-        };
+        }
         if own_mount(container).is_some() {
             return None;
         }
-        let other =
-            mounts.iter().find(|mount| mount.mount_path.as_str().trim_end_matches('/') == self.settings.mount_path);
+        let mut mounts = container.volume_mounts.iter().flatten();
+        let other = mounts.find(|mount| mount.mount_path.as_str().trim_end_matches('/') == self.settings.mount_path);
         let Some(other) = other else {
             return Some(false);
         };
         warnings.push(Warning::mistake(format!(
-            "container {} mounts volume {:?} at {}, where the token would be; it is left as it is",
+            "container {} mounts volume {:?} at {}, where the token would be, so it finds none; mount that elsewhere, or {} \
+             yourself",
             container.name,
             other.name.as_str(),
-            self.settings.mount_path
+            self.settings.mount_path,
+            contract::VOLUME
         )));
         None
     }

@@ -278,14 +278,17 @@ pub(super) fn own_variables(
     add(Name::ExpectedIdentityHeader, names::EXPECTED_IDENTITY_HEADER, Some(placed.header.clone()));
     add(Name::Imds, names::IMDS, placed.host.then(|| Value::Literal("off".into())));
     add(Name::AllowedClientIds, names::ALLOWED_CLIENT_IDS, identity.allowed.as_ref().map(Value::text));
-    // The kubelet would expand `$(...)`; with two dollars it stays what it is
-    // (<https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>).
-    let map = identity.map.as_ref().map(|map| Value::Literal(map.to_string().replace("$(", "$$(").into()));
-    add(Name::IdentityMap, names::IDENTITY_MAP, map);
+    add(Name::IdentityMap, names::IDENTITY_MAP, identity.map.as_ref().map(unexpanded));
     for (known, value) in of_operator {
         let name = Name::OPERATORS.into_iter().find(|(own, _)| own == known).map(|(_, name)| name);
-        name.into_iter().for_each(|name| add(*known, name, Some(Value::text(value))));
+        name.into_iter().for_each(|name| add(*known, name, Some(unexpanded(value))));
     }
+}
+
+/// The kubelet would expand `$(...)`; with two dollars it stays what it is
+/// (<https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>).
+fn unexpanded(value: &impl ToString) -> Value {
+    Value::Literal(value.to_string().replace("$(", "$$(").into())
 }
 
 fn warn(pod: &Pod<'_>, placed: &Placed, role: Role, warnings: &mut Vec<Warning>) {

@@ -69,9 +69,5 @@ pub(super) fn is_mounted(container: &Container<'_>) -> bool {
 /// The container's mount of the whole token volume. One of a single file does not count: the kubelet never renews it
 /// (<https://kubernetes.io/docs/concepts/storage/volumes/#using-subpath>).
 pub(super) fn own_mount<'c, 'a>(container: &'c Container<'a>) -> Option<&'c Mount<'a>> {
-    container
-        .volume_mounts
-        .iter()
-        .flatten()
-        .find(|mount| mount.name.as_str() == contract::VOLUME && mount.sub_path.as_str().is_empty())
+    container.volume_mounts.iter().flatten().find(|mount| mount.name.as_str() == contract::VOLUME && mount.is_whole())
 }

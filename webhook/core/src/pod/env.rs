@@ -151,9 +151,9 @@ impl<'a> Env<'a> {
     }
 
     /// The value of a variable, if it stands there and is one of the few that are read: client and tenant id, the
-    /// sidecar's port and header.
+    /// sidecar's port and header. Of several the last, as the kubelet takes them.
     pub fn value(&self, name: Name) -> Option<&str> {
-        self.values.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str())
+        self.values.iter().rfind(|(own, _)| *own == name).map(|(_, value)| value.as_str())
     }
 
     /// The container's own proxy exceptions.

@@ -3,6 +3,7 @@
 
 mod advice;
 mod cluster;
+mod ephemeral;
 mod generate;
 mod golden;
 mod heal;

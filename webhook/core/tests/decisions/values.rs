@@ -6,7 +6,7 @@ use podbadge_webhook_core::{
     contract,
     denial::Denial,
     identity::{Identity, Namespace, ServiceAccount},
-    pod::Pod,
+    pod::{Container, Pod},
     selection::Selection,
     settings::Settings,
     value::{Expiration, Id, Mode},
@@ -280,6 +280,16 @@ fn patterns_are_few() {
         let expected = expected.map(|patterns| Denial::Patterns { key: contract::INCLUDE_CONTAINERS, patterns });
         assert_eq!(denial, expected);
     }
+}
+
+#[test]
+fn containers_are_no_more_than_a_pod_has() {
+    let mut many = pod(&[]);
+    many.spec.containers = vec![Container::default(); 1_000];
+    assert!(Selection::of(&many).is_ok());
+    many.spec.ephemeral_containers = Some(vec![Container::default()]);
+    let denial = Selection::of(&many).unwrap_err();
+    assert_eq!(denial.to_string(), "the pod has 1001 containers; at most 1000 can be given an identity");
 }
 
 fn redirects(sidecar: Sidecar) -> bool {
