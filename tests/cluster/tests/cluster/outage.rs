@@ -79,14 +79,17 @@ pub(super) async fn the_webhook_fails_for_a_second(scope: Scope) -> Result<()> {
     Ok(())
 }
 
-/// Where the webhook's two replicas are.
+/// Where the webhook's two replicas are, once none of a test before is about to end.
 pub(crate) async fn addresses(scope: &Scope) -> Result<Vec<Ipv4Addr>> {
     let pods: Api<Pod> = Api::namespaced(scope.cluster.client.clone(), NAMESPACE);
-    let pods = pods.list(&ListParams::default()).await?;
-    let addresses: Vec<Ipv4Addr> =
-        pods.iter().filter_map(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()).collect();
-    ensure!(addresses.len() == 2, "{addresses:?}");
-    Ok(addresses)
+    until("two replicas", async || {
+        let pods = pods.list(&ListParams::default()).await?;
+        let addresses: Vec<Ipv4Addr> =
+            pods.iter().filter_map(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()).collect();
+        ensure!(addresses.len() == 2, "{addresses:?}");
+        Ok(addresses)
+    })
+    .await
 }
 
 /// What each replica counts.
