@@ -31,4 +31,5 @@ pub mod node;
 pub mod sandbox;
 pub mod scope;
 pub mod tools;
-pub mod wait;
+
+pub use podbadge_machine::wait;

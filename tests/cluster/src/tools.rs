@@ -1,11 +1,12 @@
 //! What a test run needs of the machine, found or made before the run begins.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use podbadge_machine::tools::{self, run, which};
 use serde::{Deserialize, Serialize};
 
 use crate::control_plane::build;
@@ -53,7 +54,7 @@ pub fn prepare(target: &Path) -> Result<Prepared> {
     Ok(Prepared::Ready(Tools {
         control_plane: build::binaries(target)?,
         helm: helm(target)?,
-        podbadge: podbadge(target)?,
+        podbadge: tools::podbadge(target, &["podbadge-webhook", "podbadge-sidecar"])?,
         python: python(target)?,
     }))
 }
@@ -85,10 +86,6 @@ fn lacking(target: &Path) -> Vec<String> {
     lacking
 }
 
-fn which(program: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(program)).find(|path| path.is_file())
-}
-
 fn helm_there(target: &Path) -> Option<PathBuf> {
     let gopath = env::var_os("GOPATH").map(PathBuf::from).or_else(|| env::home_dir().map(|home| home.join("go")));
     which("helm").or_else(|| {
@@ -109,40 +106,10 @@ fn helm(target: &Path) -> Result<PathBuf> {
     Ok(folder.join("helm"))
 }
 
-fn podbadge(target: &Path) -> Result<PathBuf> {
-    if let Some(folder) = env::var_os("PODBADGE_BIN_DIR") {
-        return PathBuf::from(&folder).canonicalize().with_context(|| format!("PODBADGE_BIN_DIR={}", folder.display()));
-    }
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(cargo)
-        .args(["build", "--quiet", "--package", "podbadge-webhook", "--package", "podbadge-sidecar", "--target-dir"])
-        .arg(target)
-        .current_dir(env!("CARGO_MANIFEST_DIR")))?;
-    Ok(target.join("debug"))
-}
-
-/// A virtual environment beside the other build outputs; its copy of the requirements says that it is whole.
+/// A virtual environment beside the other build outputs.
 fn python(target: &Path) -> Result<PathBuf> {
     let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("application/requirements.txt");
-    let wanted = fs::read(&requirements).with_context(|| requirements.display().to_string())?;
     let environment = target.join("cluster-python");
-    let installed = environment.join("requirements.txt");
-    if fs::read(&installed).is_ok_and(|found| found == wanted) {
-        return Ok(environment);
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
-    run(Command::new(environment.join("bin/python"))
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-        .arg(&requirements))?;
-    fs::write(&installed, wanted).with_context(|| installed.display().to_string())?;
+    tools::python(&requirements, &environment)?;
     Ok(environment)
-}
-
-/// Runs a step of preparation; what it prints is seen as it happens.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("{command:?} cannot be started"))?;
-    if !status.success() {
-        bail!("{command:?}: {status}");
-    }
-    Ok(())
 }
