@@ -16,7 +16,8 @@ const HEAD: &str = "\
 
 What becomes of a client that asks the sidecar for a token, as seen: each line is a real client of the given version, alone
 in a network of its own with the sidecar, the local Entra ID and a vault, which every token had to open. .NET and Java are
-replayed: their requests, retries and parsers as they were read or seen elsewhere; `–` is what is not known of them.
+replayed: their requests, retries and parsers as they were read or seen elsewhere; `–` is what is not known of them. A client
+without a line for one way does not look there.
 
 | column | what happens | what is shown |
 |---|---|---|
