@@ -111,8 +111,8 @@ fn prepare(run: &mut Run, wanted: &[Case]) -> Result<Lacking> {
     };
     let programs = ["ip", "setpriv", "unshare"].into_iter().find(|program| which(program).is_none());
     let missing = programs.or_else(|| {
-        let what = "root with the right to make network namespaces (unshare --net)";
-        (!may(&["unshare", "--net", "true"])).then_some(what)
+        let what = "root with the right to make and set up network namespaces (unshare --net)";
+        (!may(&["unshare", "--net", "ip", "link", "set", "lo", "up"])).then_some(what)
     });
     // Two runs at once must not make the same thing twice.
     let lock = File::create(run.target.join("clients-tests.lock")).context("lock file in the target directory")?;
