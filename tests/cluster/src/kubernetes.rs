@@ -79,7 +79,7 @@ impl Objects {
     }
 }
 
-/// Applies an object as Helm does.
+/// Applies an object as Helm does: what others have changed meanwhile is changed back.
 pub(crate) async fn apply(client: &Client, object: &Value) -> Result<()> {
     let text = |value: &Value, field: &str| -> Result<String> {
         Ok(value[field].as_str().with_context(|| format!("an object without {field}"))?.to_owned())
@@ -87,7 +87,7 @@ pub(crate) async fn apply(client: &Client, object: &Value) -> Result<()> {
     let metadata = &object["metadata"];
     let namespace = metadata["namespace"].as_str().unwrap_or("default");
     let objects = Objects::of(client, &text(object, "apiVersion")?, &text(object, "kind")?, namespace).await?;
-    objects.0.patch(&text(metadata, "name")?, &PatchParams::apply("helm"), &Patch::Apply(object)).await?;
+    objects.0.patch(&text(metadata, "name")?, &PatchParams::apply("helm").force(), &Patch::Apply(object)).await?;
     Ok(())
 }
 

@@ -20,6 +20,7 @@ use super::report::{Phase, Report};
 use super::{Image, Shared, Stop, ephemeral, folder_name, volume};
 use crate::network::Attachment;
 use crate::sandbox::HOST;
+use crate::wait::until;
 
 /// A pod on this node, with all that its containers share.
 pub(super) struct Instance {
@@ -57,7 +58,14 @@ pub(super) async fn run(shared: Arc<Shared>, seen: watch::Receiver<Pod>, mut sto
     if stop.wait_for(Option::is_some).await.is_ok() {
         let uid = Preconditions { uid: pod.uid(), ..Preconditions::default() };
         let now = DeleteParams { preconditions: Some(uid), ..DeleteParams::default().grace_period(0) };
-        let _: kube::Result<_> = api.delete(&pod.name_any(), &now).await;
+        // The API server may be away for a moment, and nobody else takes the pod out.
+        let gone = until("the pod is gone", async || match api.delete(&pod.name_any(), &now).await {
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+            deleted => Ok(deleted.map(drop)?),
+        });
+        if let Err(error) = gone.await {
+            eprintln!("node: pod {}: {error:#}", folder_name(&pod));
+        }
     }
     if let Some(network) = network
         && let Err(error) = shared.network.detach(&network).await

@@ -10,6 +10,8 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use crate::wait::until;
+
 /// How a pod stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -127,11 +129,16 @@ impl Report {
         let mut state = self.state.lock().await;
         change(&mut state);
         let patch = json!({"metadata": {"uid": self.uid}, "status": state.status(self.host)});
-        match self.api.patch_status(&self.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
-            Ok(_) => {}
-            // Gone, or another pod of that name.
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
-            Err(error) => eprintln!("node: status of {}: {error}", self.name),
+        // The API server may be away for a moment.
+        let told = until("the status is told", async || {
+            match self.api.patch_status(&self.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+                // Gone, or another pod of that name.
+                Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+                told => Ok(told.map(drop)?),
+            }
+        });
+        if let Err(error) = told.await {
+            eprintln!("node: status of {}: {error:#}", self.name);
         }
     }
 }

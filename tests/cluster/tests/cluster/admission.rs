@@ -16,6 +16,8 @@ async fn with_and_without(scope: &Scope, pod: &Value) -> Result<(Value, Value)> 
     without["metadata"]["labels"][USE] = json!("false");
     let mut stored = [pods.dry_run(pod).await?, pods.dry_run(&without).await?];
     for pod in &mut stored {
+        // It says when each was created.
+        pod["status"] = Value::Null;
         let metadata = pod["metadata"].as_object_mut().context("metadata")?;
         for field in ["uid", "creationTimestamp", "managedFields"] {
             metadata.remove(field);

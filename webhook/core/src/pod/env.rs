@@ -151,9 +151,9 @@ impl<'a> Env<'a> {
     }
 
     /// The value of a variable, if it stands there and is one of the few that are read: client and tenant id, the
-    /// sidecar's port and header. Of several the last, as the kubelet takes them.
+    /// sidecar's port and header.
     pub fn value(&self, name: Name) -> Option<&str> {
-        self.values.iter().rfind(|(own, _)| *own == name).map(|(_, value)| value.as_str())
+        self.values.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str())
     }
 
     /// The container's own proxy exceptions.
@@ -182,8 +182,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
                         if known == Name::NoProxy {
                             let value = value_from.is_none().then(|| value.unwrap_or_default());
                             env.no_proxy.push(NoProxy { index, name, value });
-                        } else if let Some(value) = value.filter(|_| known.is_read() && value_from.is_none()) {
-                            env.values.push((known, value));
+                        } else if known.is_read() {
+                            // Of several the kubelet takes the last, whatever it holds.
+                            env.values.retain(|(own, _)| *own != known);
+                            env.values.extend(value.filter(|_| value_from.is_none()).map(|value| (known, value)));
                         }
                     }
                     index += 1;

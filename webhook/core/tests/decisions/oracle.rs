@@ -323,7 +323,7 @@ fn mounts(container: &Container) -> impl Iterator<Item = &VolumeMount> {
 }
 
 fn variable<'a>(container: &'a Container, name: &str) -> Option<&'a EnvVar> {
-    container.env.iter().flatten().find(|variable| variable.name == name)
+    container.env.iter().flatten().rfind(|variable| variable.name == name)
 }
 
 fn literal<'a>(container: &'a Container, name: &str) -> Option<&'a str> {
