@@ -210,7 +210,9 @@ fn default_container<'a>(pod: &'a Pod<'_>, injected: &[Injected<'_>]) -> Option<
     let annotations = &pod.metadata.annotations;
     let in_front = injected.iter().any(|container| container.role == Role::Plain)
         || pod.spec.containers.first().is_some_and(sidecar::is_sidecar);
-    if !in_front || annotations.value(contract::DEFAULT_CONTAINER).is_some() {
+    // What has no name has perhaps no metadata to write to; the API server sends none such.
+    let named = pod.metadata.name.is_some() || pod.metadata.generate_name.is_some();
+    if !in_front || !named || annotations.value(contract::DEFAULT_CONTAINER).is_some() {
         return None;
     }
     let application = pod.spec.containers.iter().find(|container| !sidecar::is_sidecar(container))?;

@@ -141,8 +141,9 @@ fn as_found(pod: &Pod<'_>, placed: Placed) -> Placed {
     let header = env.value(Name::ExpectedIdentityHeader).filter(|own| !own.is_empty());
     let header = header.map(|own| Value::Literal(own.to_owned().into()));
     let told = env.has(Name::ExpectedIdentityHeader);
+    let port = env.value(Name::Port).and_then(decimal).or(NonZeroU16::new(names::DEFAULT_PORT));
     Placed {
-        port: env.value(Name::Port).and_then(decimal).unwrap_or(placed.port),
+        port: port.filter(|_| env.has(Name::Port)).unwrap_or(placed.port),
         header: header.unwrap_or(if told { Value::PodUid } else { placed.header }),
         ..placed
     }
