@@ -4,7 +4,7 @@
 //! ```text
 //! table ip podbadge {
 //!     chain output {
-//!         type nat hook output priority -100; policy accept;
+//!         type nat hook output priority -101; policy accept;
 //!         ip daddr 169.254.169.254 tcp dport 80 redirect to :8000
 //!     }
 //! }
@@ -27,8 +27,9 @@ use netlink_packet_netfilter::{
 /// Ours alone, and the whole of it: whatever else is in it goes.
 const TABLE: &str = "podbadge";
 const CHAIN: &str = "output";
-/// `NF_IP_PRI_NAT_DST`, where destinations are translated.
-const PRIORITY: i32 = -100;
+/// One before `NF_IP_PRI_NAT_DST`, where destinations are translated: the first translation counts, and a service mesh, which
+/// takes every address to its own proxy there, must not take this one.
+const PRIORITY: i32 = -101;
 
 /// Bases of [`Payload`]: `NFT_PAYLOAD_NETWORK_HEADER`, `NFT_PAYLOAD_TRANSPORT_HEADER`.
 const NETWORK_HEADER: u32 = 1;

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         redirection::a_second_run_changes_nothing,
         redirection::another_port_moves_it,
         redirection::rules_of_others_survive,
+        redirection::a_mesh_does_not_take_the_address,
         redirection::a_pod_without_a_route,
         refusal::without_the_capability,
         refusal::as_another_user,

@@ -15,7 +15,7 @@ use crate::pod::{IMDS, Pod, ask};
 /// The only table there is where nobody else has one.
 fn table(port: u16) -> String {
     format!(
-        "table ip podbadge {{\n\tchain output {{\n\t\ttype nat hook output priority -100; policy accept;\n\
+        "table ip podbadge {{\n\tchain output {{\n\t\ttype nat hook output priority -101; policy accept;\n\
          \t\tip daddr 169.254.169.254 tcp dport 80 redirect to :{port}\n\t}}\n}}\n"
     )
 }
@@ -224,6 +224,30 @@ pub(crate) fn rules_of_others_survive() {
         assert_eq!(pod.rules(), format!("{theirs}{}", table(port)));
         assert_eq!(pod.who_answers(METADATA_ADDRESS).unwrap(), "the sidecar");
         assert_eq!(pod.who_answers(SocketAddrV4::new(NODE, 443)).unwrap(), "the mesh");
+    }
+}
+
+/// As the init containers of service meshes do it, before us or after us.
+pub(crate) fn a_mesh_does_not_take_the_address() {
+    for ours_first in [true, false] {
+        let (pod, _node) = Namespace::routed();
+        let (port, mesh) = (pod.serve_as("the sidecar"), pod.serve_as("the mesh"));
+        if ours_first {
+            pod.redirect_to(port);
+        }
+        for rule in [
+            "add table ip nat",
+            "add chain ip nat output { type nat hook output priority -100; }",
+            &format!("add rule ip nat output tcp dport 80 redirect to :{mesh}"),
+        ] {
+            pod.run("nft", &[rule]);
+        }
+        if !ours_first {
+            assert_eq!(pod.who_answers(METADATA_ADDRESS).unwrap(), "the mesh");
+            pod.redirect_to(port);
+        }
+        assert_eq!(pod.who_answers(METADATA_ADDRESS).unwrap(), "the sidecar");
+        assert_eq!(pod.who_answers(SocketAddrV4::new(NODE, 80)).unwrap(), "the mesh");
     }
 }
 

@@ -19,7 +19,7 @@ const EXPECTED: &str = "
   0b00 0300 6f75747075740000                       # NFTA_CHAIN_NAME output
   1400 0480                                        # NFTA_CHAIN_HOOK
     0800 0100 00000003                             #   NF_INET_LOCAL_OUT
-    0800 0200 ffffff9c                             #   -100
+    0800 0200 ffffff9b                             #   -101
   0800 0700 6e617400                               # NFTA_CHAIN_TYPE nat
 
 94010000 060a 050c 00000000 00000000  02 00 0000   # NFT_MSG_NEWRULE, NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND
