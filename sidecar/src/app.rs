@@ -95,7 +95,8 @@ impl App {
         });
         let admin = admin.map(|bound| (bound, admin::router(readiness.clone(), registry.clone())));
         let pass_through = pass_through.map(|paths| PassThrough::new(paths, metadata_service));
-        let endpoint = Endpoint { policy, pass_through, tenant, broker: broker.clone(), clock, metrics };
+        let endpoint =
+            Endpoint { policy, pass_through, tenant, broker: broker.clone(), clock, metrics, warned: 0.into() };
         let router = http::router(endpoint, readiness.clone(), registry);
         Ok(Self { ipv4, ipv6, router, admin, readiness, broker, first })
     }

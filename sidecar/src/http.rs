@@ -1,6 +1,7 @@
 //! The endpoint's HTTP: one event and one sample per request, at this edge.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -14,7 +15,7 @@ use podbadge_sidecar_core::error::Answer;
 use podbadge_sidecar_core::ids::TenantId;
 use podbadge_sidecar_core::request::{self, Policy, Reason, Rejection, TokenRequest};
 use podbadge_sidecar_core::response;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::broker::{Broker, Exchange};
 use crate::cache::Key;
@@ -33,7 +34,13 @@ pub(crate) struct Endpoint<E> {
     pub(crate) broker: Broker<E>,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
+    /// When a rejection was last told aloud, in seconds since 1970.
+    pub(crate) warned: AtomicU64,
 }
+
+/// A client that is wrong is often wrong, so what somebody has to mend is told once in this time, in seconds, and else only to
+/// those who look closer.
+const TELL_EVERY: u64 = 60;
 
 /// The health of the process under its three paths, and for every other path the token endpoint, which judges the path by
 /// its own rules.
@@ -66,8 +73,20 @@ impl<E: Exchange> Endpoint<E> {
     fn reject(&self, rejection: &Rejection) -> Response {
         let form = rejection.form().map_or("none", request::Form::as_str);
         self.metrics.answered(form, "rejected");
-        debug!(form, reason = %rejection, "Rejected a request");
+        if rejection.is_telling() && self.is_due() {
+            warn!(form, reason = %rejection, "Rejected a request");
+        } else {
+            debug!(form, reason = %rejection, "Rejected a request");
+        }
         failure(rejection.answer())
+    }
+
+    /// Whether nothing was told aloud for a while; true for one of many who ask at once.
+    fn is_due(&self) -> bool {
+        let (now, told) = (self.clock.now().as_secs(), self.warned.load(Ordering::Relaxed));
+        // A clock that was set back is no reason to be silent.
+        let due = now.abs_diff(told) >= TELL_EVERY;
+        due && self.warned.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     async fn answer(&self, request: &TokenRequest) -> Response {

@@ -168,8 +168,8 @@ pub enum Reason {
     #[error("Identity not found")]
     IdentityNotFound,
     /// Selects an identity outside the list; which ones are in it is not told.
-    #[error("Identity not found: the pod's service account does not allow it")]
-    IdentityNotAllowed,
+    #[error("Identity not found: the pod's service account does not allow {0}")]
+    IdentityNotAllowed(ClientId),
     /// Selects none, and there is no default.
     #[error("Identity not found: the request has no client_id and this pod has no AZURE_CLIENT_ID")]
     NoIdentity,
@@ -293,6 +293,23 @@ impl Rejection {
     /// Why.
     pub fn reason(&self) -> &Reason {
         &self.reason
+    }
+
+    /// Whether somebody has to mend something: an identity that is not to be had, a door that is shut, or an attempt to get
+    /// around one. The probes of SDKs are none of these.
+    pub fn is_telling(&self) -> bool {
+        matches!(
+            self.reason,
+            Reason::IdentityNotFound
+                | Reason::IdentityNotAllowed(_)
+                | Reason::NoIdentity
+                | Reason::ImdsOff
+                | Reason::IdentityHeader
+                | Reason::IdentityHeaderUnset
+                | Reason::PathEvasive
+                | Reason::Forwarded
+                | Reason::Host
+        )
     }
 
     /// 400 where the request is at fault (clients try a 404 again for up to 100 seconds), 401 for the header that proves

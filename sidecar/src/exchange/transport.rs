@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use podbadge_sidecar_core::error::EntraError;
@@ -207,9 +207,13 @@ async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, Fault> {
     Ok(body)
 }
 
-/// Seconds only; no authority sends a date here.
+/// Seconds, or a date (RFC 9110 section 10.2.3), which is compared with the answer's own: the clocks of two machines differ.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+    let text = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.trim());
+    let value = text(RETRY_AFTER)?;
+    let seconds = value.parse().ok().map(Duration::from_secs);
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    seconds.or_else(|| Some(date(value)?.duration_since(date(text(DATE)?)?).unwrap_or_default()))
 }
 
 /// Entra's own words of a 5xx, if there are any.

@@ -57,13 +57,14 @@ async fn two_identities_in_two_tenants() {
 async fn what_is_not_allowed_does_not_reach_entra() {
     let authority = Authority::start().await;
     let sidecar = pod(&authority).start();
-    let disallowed = "Identity not found: the pod's service account does not allow it";
+    let disallowed = |id: &str| format!("Identity not found: the pod's service account does not allow {id}");
+    let unknown = "Identity not found".to_owned();
     for (selector, text) in [
-        (format!("client_id={STRANGER}"), disallowed),
-        ("msi_res_id=/subscriptions/s/stranger".to_owned(), disallowed),
-        (format!("client_id={GUEST_OBJECT}"), disallowed),
-        (format!("object_id={GUEST}"), "Identity not found"),
-        ("mi_res_id=/subscriptions/s/nobody".to_owned(), "Identity not found"),
+        (format!("client_id={STRANGER}"), disallowed(STRANGER)),
+        ("msi_res_id=/subscriptions/s/stranger".to_owned(), disallowed(STRANGER)),
+        (format!("client_id={GUEST_OBJECT}"), disallowed(GUEST_OBJECT)),
+        (format!("object_id={GUEST}"), unknown.clone()),
+        ("mi_res_id=/subscriptions/s/nobody".to_owned(), unknown),
     ] {
         let answer = ask(sidecar.address, &format!("GET {IMDS}&{selector}"), "Metadata: true\r\n").await;
         let expected = json!({"error": "invalid_request", "error_description": text});

@@ -145,6 +145,29 @@ async fn the_whole_life_of_a_process() {
     }
 }
 
+/// What somebody has to mend is told at the usual level, and not as often as a program in a loop asks.
+#[tokio::test]
+async fn a_stranger_is_told_aloud_and_once() {
+    let authority = Authority::start().await;
+    let mut pod = Pod::new(&authority);
+    let port = free_port();
+    pod.set("PODBADGE_PORT", &port.to_string());
+    pod.set("PODBADGE_ALLOWED_CLIENT_IDS", "88888888-2222-3333-4444-555555555555");
+    let log = pod.token_file().with_file_name("log");
+    let written = File::create(&log).unwrap();
+    let mut sidecar = tokio::process::Command::from(program(&pod)).stderr(written).kill_on_drop(true).spawn().unwrap();
+    assert!(probe(&pod).status.success());
+    let stranger = "99999999-2222-3333-4444-555555555555";
+    for headers in ["", "Metadata: true\r\n", "Metadata: true\r\n", "Metadata: true\r\n"] {
+        let line = format!("GET {IMDS}&client_id={stranger}");
+        assert_eq!(ask((Ipv4Addr::LOCALHOST, port).into(), &line, headers).await.status, 400);
+    }
+    sidecar.kill().await.unwrap();
+    let log = std::fs::read_to_string(log).unwrap();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("Rejected a request")).collect();
+    assert!(matches!(told[..], [line] if line.contains(stranger) && line.contains("does not allow")), "{log}");
+}
+
 #[tokio::test]
 async fn a_flush_from_outside_replaces_tokens() {
     let authority = Authority::start().await;

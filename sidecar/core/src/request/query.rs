@@ -63,7 +63,7 @@ impl<'a> Query<'a> {
             _ => return Err(Reason::SeveralSelectors),
         };
         let client_id = named.ok_or(Reason::IdentityNotFound)?;
-        if policy.allows(client_id) { Ok(client_id) } else { Err(Reason::IdentityNotAllowed) }
+        if policy.allows(client_id) { Ok(client_id) } else { Err(Reason::IdentityNotAllowed(client_id)) }
     }
 
     pub(super) fn challenge(&self) -> Result<Option<Challenge>, Reason> {

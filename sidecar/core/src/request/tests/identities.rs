@@ -26,6 +26,7 @@ fn the_right_identity_or_none() {
     let no_list = Policy { allowed_client_ids: None, ..strict() };
     let no_map = Policy { identity_map: IdentityMap::default(), ..strict() };
     let no_default = Policy { client_id: None, ..strict() };
+    let refused = |id: &str| Err(Reason::IdentityNotAllowed(id.parse().expect("an id")));
     let found = |id: &str, tenant: Option<&str>| Ok((id.to_owned(), tenant.map(str::to_owned)));
     for (policy, selector, expected) in [
         (strict(), String::new(), found(ID, None)),
@@ -37,10 +38,10 @@ fn the_right_identity_or_none() {
         (strict(), "msi_res_id=/subscriptions/s/till".to_owned(), found(LISTED, Some(TENANT))),
         (strict(), "mi_res_id=%2FSUBSCRIPTIONS%2Fs%2FTILL".to_owned(), found(LISTED, Some(TENANT))),
         (strict(), "msi-res-id=/subscriptions/s/own".to_owned(), found(ID, None)),
-        (strict(), format!("client_id={OTHER}"), Err(Reason::IdentityNotAllowed)),
-        (strict(), "mi_res_id=/subscriptions/s/other".to_owned(), Err(Reason::IdentityNotAllowed)),
+        (strict(), format!("client_id={OTHER}"), refused(OTHER)),
+        (strict(), "mi_res_id=/subscriptions/s/other".to_owned(), refused(OTHER)),
         // An object id is no client id, and the reverse.
-        (strict(), format!("client_id={OBJECT}"), Err(Reason::IdentityNotAllowed)),
+        (strict(), format!("client_id={OBJECT}"), refused(OBJECT)),
         (strict(), format!("object_id={MAPPED}"), Err(Reason::IdentityNotFound)),
         (strict(), format!("object_id={ID}"), Err(Reason::IdentityNotFound)),
         (strict(), "mi_res_id=/subscriptions/s/tills".to_owned(), Err(Reason::IdentityNotFound)),
@@ -53,7 +54,7 @@ fn the_right_identity_or_none() {
         (no_map.clone(), format!("client_id={LISTED}"), found(LISTED, None)),
         (no_map, format!("object_id={OBJECT}"), Err(Reason::IdentityNotFound)),
         (no_default.clone(), String::new(), Err(Reason::NoIdentity)),
-        (no_default.clone(), format!("client_id={ID}"), Err(Reason::IdentityNotAllowed)),
+        (no_default.clone(), format!("client_id={ID}"), refused(ID)),
         (no_default, format!("client_id={MAPPED}"), found(MAPPED, None)),
     ] {
         let query = format!("{VAULT}&{selector}");
@@ -76,8 +77,8 @@ fn the_default_identity_has_its_tenant() {
 #[test]
 fn a_refusal_is_400_and_lists_nobody() {
     for (selector, text) in [
-        (format!("client_id={OTHER}"), "Identity not found: the pod's service account does not allow it"),
-        (format!("object_id={ID}"), "Identity not found"),
+        (format!("client_id={OTHER}"), format!("Identity not found: the pod's service account does not allow {OTHER}")),
+        (format!("object_id={ID}"), "Identity not found".to_owned()),
     ] {
         let query = format!("{VAULT}&{selector}");
         let answer = read(&imds(&query), &strict()).expect_err("rejected").answer();
