@@ -244,11 +244,21 @@ fn https_url(variable: &'static str, value: &str, example: &str) -> Result<Url, 
 }
 
 fn extra_roots(vars: Vars<'_>) -> Result<Vec<CertificateDer<'static>>, Wrong> {
-    let Some(path) = text(vars, contract::CA_FILE)? else {
-        return Ok(Vec::new());
-    };
-    let read = roots::read(path.as_ref()).and_then(|pem| roots::parse(&pem));
-    read.map_err(|fault| no_roots(contract::CA_FILE, path, &fault))
+    let mut extra = Vec::new();
+    if let Some(path) = text(vars, contract::CA_FILE)? {
+        let read = roots::read(path.as_ref()).and_then(|pem| roots::parse(&pem));
+        extra.extend(read.map_err(|fault| no_roots(contract::CA_FILE, path, &fault))?);
+    }
+    if let Some(pem) = text(vars, contract::CA_DATA)? {
+        let read = roots::parse(pem.as_bytes());
+        extra.extend(read.map_err(|fault| no_pem(contract::CA_DATA, &fault))?);
+    }
+    Ok(extra)
+}
+
+fn no_pem(variable: &'static str, fault: &roots::Invalid) -> Wrong {
+    // Somebody may have taken the key in place of the certificate.
+    wrong(variable, Value::Hidden, format!("must be certificates in PEM ({fault})"))
 }
 
 fn no_roots(variable: &'static str, path: String, fault: &roots::Invalid) -> Wrong {

@@ -39,6 +39,8 @@ pub const TOKEN_PROXY_CA_FILE: &str = "AZURE_KUBERNETES_CA_FILE";
 pub const TOKEN_PROXY_CA_DATA: &str = "AZURE_KUBERNETES_CA_DATA";
 /// A file of extra root certificates (PEM) for the authority.
 pub const CA_FILE: &str = "PODBADGE_CA_FILE";
+/// More such roots as text, for all pods of a cluster whose way out leads through a proxy with a private authority.
+pub const CA_DATA: &str = "PODBADGE_CA_DATA";
 /// Seconds from the sidecar's start, 0..=3600, in which Entra's word that no federated credential matches (AADSTS70021x) is
 /// doubted and asked for again: a new credential takes a while to be known. Unset: [`DEFAULT_CREDENTIAL_SPREADING`].
 pub const CREDENTIAL_SPREADING: &str = "PODBADGE_CREDENTIAL_SPREADING_SECONDS";

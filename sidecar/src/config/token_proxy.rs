@@ -71,10 +71,10 @@ impl Roots {
         let (path, data) = (text(vars, contract::TOKEN_PROXY_CA_FILE)?, text(vars, contract::TOKEN_PROXY_CA_DATA)?);
         match (path, data) {
             (None, None) => Ok(Self::Authority),
-            (None, Some(pem)) => roots::parse(pem.as_bytes()).map(Self::Data).map_err(|fault| {
-                let must = format!("must be certificates in PEM ({fault})");
-                wrong(contract::TOKEN_PROXY_CA_DATA, Value::Hidden, must)
-            }),
+            (None, Some(pem)) => {
+                let roots = roots::parse(pem.as_bytes()).map(Self::Data);
+                roots.map_err(|fault| super::no_pem(contract::TOKEN_PROXY_CA_DATA, &fault))
+            }
             (Some(path), None) => {
                 let read = roots::read(path.as_ref()).and_then(|pem| roots::parse(&pem));
                 match read {

@@ -189,6 +189,18 @@ async fn an_authority_with_a_strange_certificate_is_503() {
     assert!(authority.asked().is_empty());
 }
 
+/// As an operator gives them to all sidecars, and beside the file of one.
+#[tokio::test]
+async fn further_roots_may_come_as_text() {
+    let (authority, other) = (Authority::start().await, Authority::start().await);
+    let mut pod = Pod::asking(&format!("https://{}/", authority.address));
+    pod.set("PODBADGE_CA_DATA", &format!("{}\n{}", other.ca, authority.ca));
+    assert_eq!(pod.start().imds().await.status, 200);
+    let mut pod = Pod::new(&authority);
+    pod.set("PODBADGE_CA_DATA", &other.ca);
+    assert_eq!(pod.start().imds().await.status, 200);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_authority_that_is_slow_is_503() {
     let authority = Authority::start().await;

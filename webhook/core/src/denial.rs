@@ -1,7 +1,10 @@
 //! What a pod's author is told when the pod cannot be admitted as it is.
 
 use crate::{contract, resources, selection::Selection, value::Expiration};
-use podbadge_sidecar_core::ids::{self, ClientId};
+use podbadge_sidecar_core::{
+    contract as sidecar,
+    ids::{self, ClientId},
+};
 use std::fmt;
 
 /// Where an annotation or a label stands.
@@ -63,6 +66,24 @@ pub enum Denial {
         key = contract::SIDECAR
     )]
     HostNetwork,
+    /// A container that may be the user whom the redirection exempts.
+    #[error(
+        "container {container} {}; the redirection lets user {own} pass to the real metadata service and its identities \
+         ({pass_through} is set for all sidecars): set securityContext.runAsUser to another, or annotation {key} to endpoint",
+        match user {
+            Some(user) => format!("runs as user {user}"),
+            None => "has no securityContext.runAsUser, and its image's user is not known here".to_owned(),
+        },
+        own = sidecar::USER_ID,
+        pass_through = sidecar::PASS_THROUGH,
+        key = contract::SIDECAR
+    )]
+    PassThrough {
+        /// The container.
+        container: String,
+        /// The user, if the pod names one.
+        user: Option<i64>,
+    },
     /// Too many patterns in a list of containers.
     #[error("pod annotation {key} has {patterns} names with * or ?; at most {most} are allowed", most = Selection::MOST_PATTERNS)]
     Patterns {
@@ -177,12 +198,13 @@ impl fmt::Display for Place {
 
 impl Denial {
     /// The labels of all kinds.
-    pub const LABELS: [&str; 16] = [
+    pub const LABELS: [&str; 17] = [
         "expiration",
         "sidecar_mode",
         "sidecar_port",
         "sidecar_resources",
         "host_network",
+        "pass_through",
         "patterns",
         "containers",
         "pod_client_id",
@@ -204,6 +226,7 @@ impl Denial {
             Self::Port { .. } => "sidecar_port",
             Self::Resources { .. } => "sidecar_resources",
             Self::HostNetwork => "host_network",
+            Self::PassThrough { .. } => "pass_through",
             Self::Patterns { .. } => "patterns",
             Self::Containers { .. } => "containers",
             Self::PodClientId { .. } => "pod_client_id",

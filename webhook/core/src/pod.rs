@@ -88,6 +88,17 @@ pub struct Spec<'a> {
     pub node_selector: NodeSelector<'a>,
     /// Resources of the pod as a whole (Kubernetes 1.32), if any, as they are written.
     pub resources: Option<&'a RawValue>,
+    /// For the containers that say nothing else.
+    #[serde(deserialize_with = "nullable")]
+    pub security_context: SecurityContext,
+}
+
+/// `securityContext` of a pod or a container.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(remote = "Self", default, rename_all = "camelCase")]
+pub struct SecurityContext {
+    /// The numeric user; absent, the image says it.
+    pub run_as_user: Option<i64>,
 }
 
 /// The name of another object.
@@ -134,6 +145,9 @@ pub struct Container<'a> {
     pub ports: Vec<Port>,
     /// Requests and limits, as they are written: only a container that is added beside it needs to know them.
     pub resources: Option<&'a RawValue>,
+    /// Wins over the pod's.
+    #[serde(deserialize_with = "nullable")]
+    pub security_context: SecurityContext,
 }
 
 /// A volume mount.
@@ -340,6 +354,11 @@ impl<'a> Spec<'a> {
     /// Whether the pod ends when its work is done.
     pub fn is_finite(&self) -> bool {
         self.restart_policy.as_ref().is_some_and(|policy| policy.as_str() != "Always")
+    }
+
+    /// The numeric user that the container runs as, if the pod says so.
+    pub fn user(&self, container: &Container<'_>) -> Option<i64> {
+        container.security_context.run_as_user.or(self.security_context.run_as_user)
     }
 
     /// Init containers, then containers; not those of `kubectl debug`.

@@ -108,6 +108,13 @@ pub enum Annotated {
 /// Below what Linux gives to outgoing connections, and clear of Kubernetes' own node ports.
 const HOST_PORTS: RangeInclusive<u16> = 18_000..=18_999;
 
+impl Sidecar {
+    /// The operator's value of a variable of [`Name::OPERATORS`].
+    pub(crate) fn variable(&self, name: Name) -> Option<&str> {
+        self.variables.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str())
+    }
+}
+
 impl Settings {
     /// What follows [`contract::USE_TOKEN_ENDPOINT`] in the annotation that asks for the custom token endpoint.
     pub(crate) fn token_endpoint_suffix(&self) -> Option<&str> {

@@ -1,8 +1,8 @@
 //! The operator's variables for all sidecars. A sidecar that cannot read one of its own does not start, and its pod with it,
 //! so each is judged by the sidecar's rules at the webhook's start.
 
-use super::Invalid;
-use podbadge_sidecar_core::ids::Resource;
+use super::{Invalid, token_endpoint::is_certificates};
+use podbadge_sidecar_core::{ids::Resource, pass_through::PassThrough};
 use podbadge_webhook_core::{pod::Name, value::is_word};
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -19,14 +19,15 @@ fn variable(name: String, value: String) -> Result<(Name, String), Invalid> {
     let known = Name::OPERATORS.into_iter().find(|(_, own)| *own == name).map(|(known, _)| known);
     let Some(known) = known else {
         let expected = "of HTTPS_PROXY, NO_PROXY, AZURE_REGIONAL_AUTHORITY_NAME, PODBADGE_CREDENTIAL_SPREADING_SECONDS, \
-                        PODBADGE_MAX_TOKEN_AGE_SECONDS, PODBADGE_METRICS_ADDRESS, PODBADGE_READY_RESOURCE, PODBADGE_LOG";
+                        PODBADGE_MAX_TOKEN_AGE_SECONDS, PODBADGE_METRICS_ADDRESS, PODBADGE_READY_RESOURCE, PODBADGE_LOG, \
+                        PODBADGE_CA_DATA, PODBADGE_PASS_THROUGH";
         return Err(Invalid::Value { flag: FLAG, value: name, expected });
     };
     match expected(known, &value) {
         None => Ok((known, value)),
         Some(expected) => {
-            // The proxy's URL may hold a password.
-            let shown = if known == Name::Proxy { name } else { format!("{name}={value}") };
+            // The proxy's URL may hold a password, and what should be a certificate may be a key.
+            let shown = if matches!(known, Name::Proxy | Name::CaData) { name } else { format!("{name}={value}") };
             Err(Invalid::Value { flag: FLAG, value: shown, expected })
         }
     }
@@ -44,6 +45,11 @@ fn expected(name: Name, value: &str) -> Option<&'static str> {
             (matches!(value, "error" | "warn" | "info" | "debug" | "trace"), "error, warn, info, debug or trace")
         }
         Name::Region => (is_region(value), "a region's name such as westeurope"),
+        Name::CaData => (is_certificates(value), "certificates in PEM"),
+        Name::PassThrough => (
+            value.parse::<PassThrough>().is_ok(),
+            "paths such as /metadata/instance;/metadata/versions, never of /metadata/identity",
+        ),
         Name::Proxy => (is_proxy(value), "an http or https URL such as http://proxy.example:3128"),
         _ => (is_word(value), "one word, not empty"),
     };

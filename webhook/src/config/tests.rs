@@ -40,12 +40,15 @@ fn variables_of_the_sidecar_are_judged_by_its_rules() {
         (r#"{"PODBADGE_READY_RESOURCE":"a b"}"#, "must be a resource"),
         (r#"{"AZURE_REGIONAL_AUTHORITY_NAME":"west europe"}"#, "must be a region's name"),
         (r#"{"NO_PROXY":""}"#, "must be one word"),
+        (r#"{"PODBADGE_PASS_THROUGH":"/metadata/identity"}"#, "must be paths such as"),
     ] {
         let error = flag(json).unwrap_err();
         assert!(error.contains(says), "{json}: {error}");
     }
     let error = flag(r#"{"HTTPS_PROXY":"socks5://user:hunter2@proxy"}"#).unwrap_err();
     assert!(error.contains("must be an http or https URL") && !error.contains("hunter2"), "{error}");
+    let error = flag(r#"{"PODBADGE_CA_DATA":"-----BEGIN PRIVATE KEY-----\nhunter2"}"#).unwrap_err();
+    assert!(error.contains("must be certificates in PEM") && !error.contains("hunter2"), "{error}");
 }
 
 #[test]

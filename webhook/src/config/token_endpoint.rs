@@ -111,7 +111,9 @@ fn is_server_name(value: &str) -> bool {
     rustls::pki_types::DnsName::try_from(value).is_ok()
 }
 
-fn is_certificates(value: &str) -> bool {
+/// Whether the text is what the sidecar takes: at least one certificate, each fit to be a root.
+pub(super) fn is_certificates(value: &str) -> bool {
     let mut certificates = CertificateDer::pem_slice_iter(value.as_bytes()).peekable();
-    certificates.peek().is_some() && certificates.all(|certificate| certificate.is_ok())
+    let is_root = |certificate| rustls::RootCertStore::empty().add(certificate).is_ok();
+    certificates.peek().is_some() && certificates.all(|certificate| certificate.is_ok_and(is_root))
 }

@@ -107,10 +107,23 @@ pub(super) fn place(
     if host && matches!(reach, Reach::Redirect(_)) {
         return Err(Denial::HostNetwork);
     }
+    if matches!(reach, Reach::Redirect(_)) && settings.sidecar.variable(Name::PassThrough).is_some() {
+        exempts_nobody_else(pod)?;
+    }
     let default = if host { host_port(settings, random) } else { NonZeroU16::new(names::DEFAULT_PORT) };
     let port = port.or(default).unwrap_or(NonZeroU16::MAX);
     let header = if host { Value::Literal(format!("{random:032x}").into()) } else { Value::PodUid };
     Ok(Some(as_found(pod, Placed { port, header, federation, reach, host })))
+}
+
+/// The redirection exempts the sidecar's user where the sidecar may read of the real metadata service; who shared that user
+/// would ask the real service for tokens, of the node's identity. Images say such a user, too: distroless ones this very one.
+fn exempts_nobody_else(pod: &Pod<'_>) -> Result<(), Denial> {
+    let mut applications = pod.spec.all_containers().filter(|own| !is_sidecar(own) && !is_redirection(own));
+    match applications.find(|own| pod.spec.user(own).is_none_or(|user| user == i64::from(names::USER_ID))) {
+        Some(own) => Err(Denial::PassThrough { container: own.name.to_string(), user: pod.spec.user(own) }),
+        None => Ok(()),
+    }
 }
 
 /// The sidecar that a running pod has.
@@ -202,7 +215,10 @@ pub(super) fn injected<'a>(pod: &Pod<'_>, context: &Context<'a>, warnings: &mut 
             )));
         }
         let port = Variable { name: names::PORT, value: Value::text(&placed.port) };
-        injected.push(container(context, Role::Redirection, vec![port], None));
+        let exempt = context.settings.sidecar.variable(Name::PassThrough);
+        let exempt = exempt.map(|paths| Variable { name: names::PASS_THROUGH, value: unexpanded(&paths) });
+        let variables = std::iter::once(port).chain(exempt).collect();
+        injected.push(container(context, Role::Redirection, variables, None));
     }
     injected
 }
@@ -280,7 +296,8 @@ pub(super) fn own_variables(
     add(Name::Imds, names::IMDS, placed.host.then(|| Value::Literal("off".into())));
     add(Name::AllowedClientIds, names::ALLOWED_CLIENT_IDS, identity.allowed.as_ref().map(Value::text));
     add(Name::IdentityMap, names::IDENTITY_MAP, identity.map.as_ref().map(unexpanded));
-    for (known, value) in of_operator {
+    // Where the form is off that would be passed through, the sidecar does not start with it.
+    for (known, value) in of_operator.iter().filter(|(known, _)| !(placed.host && *known == Name::PassThrough)) {
         let name = Name::OPERATORS.into_iter().find(|(own, _)| own == known).map(|(_, name)| name);
         name.into_iter().for_each(|name| add(*known, name, Some(unexpanded(value))));
     }

@@ -60,6 +60,10 @@ pub enum Name {
     ReadyResource,
     /// `PODBADGE_LOG`
     Log,
+    /// `PODBADGE_CA_DATA`
+    CaData,
+    /// `PODBADGE_PASS_THROUGH`
+    PassThrough,
 }
 
 /// The variables of [`Name`] that a container sets by itself, and its proxy exceptions.
@@ -99,7 +103,7 @@ pub(super) struct Variable<'a> {
 
 impl Name {
     /// The variables that the operator may set for all sidecars, and what they are called.
-    pub const OPERATORS: [(Self, &'static str); 8] = [
+    pub const OPERATORS: [(Self, &'static str); 10] = [
         (Self::Proxy, "HTTPS_PROXY"),
         (Self::NoProxy, "NO_PROXY"),
         (Self::Region, contract::REGION),
@@ -108,6 +112,8 @@ impl Name {
         (Self::MetricsAddress, contract::METRICS_ADDRESS),
         (Self::ReadyResource, contract::READY_RESOURCE),
         (Self::Log, contract::LOG),
+        (Self::CaData, contract::CA_DATA),
+        (Self::PassThrough, contract::PASS_THROUGH),
     ];
 
     /// Finds the variable by the name it has in a pod.

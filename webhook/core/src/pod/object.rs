@@ -34,6 +34,7 @@ objects!(
     Container<'a>,
     Mount<'a>,
     Port,
+    SecurityContext,
     Volume<'a>,
     Projected<'a>,
     Source<'a>,

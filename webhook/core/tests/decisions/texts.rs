@@ -47,6 +47,13 @@ fn denials() {
              podbadge.io/sidecar to endpoint, or remove hostNetwork",
         ),
         (
+            Denial::PassThrough { container: "web".to_owned(), user: Some(65532) },
+            "pass_through",
+            "container web runs as user 65532; the redirection lets user 65532 pass to the real metadata service and its \
+             identities (PODBADGE_PASS_THROUGH is set for all sidecars): set securityContext.runAsUser to another, or \
+             annotation podbadge.io/sidecar to endpoint",
+        ),
+        (
             Denial::Patterns { key: contract::SKIP_CONTAINERS, patterns: 33 },
             "patterns",
             "pod annotation azure.workload.identity/skip-containers has 33 names with * or ?; at most 32 are allowed",
