@@ -55,16 +55,10 @@ fn the_demo_prints_its_steps() {
     }
 }
 
-#[test]
-fn every_row_of_the_comparison_names_a_test() {
+/// In the last column of each row, after the two lines that head a table.
+fn all_name_tests(rows: &[&str]) {
     let mut code = String::new();
     sources(&root(), &mut code);
-    let readme = readme();
-    let rows: Vec<_> = section(&readme, "## How it compares", "## ")
-        .into_iter()
-        .filter(|line| line.starts_with("| "))
-        .skip(1)
-        .collect();
     assert!(rows.len() > 10, "{rows:?}");
     for row in rows {
         let shown = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
@@ -74,6 +68,20 @@ fn every_row_of_the_comparison_names_a_test() {
             assert!(golden || code.contains(&format!("fn {name}(")), "there is no test {name:?}");
         }
     }
+}
+
+#[test]
+fn every_row_of_the_comparison_names_a_test() {
+    let readme = readme();
+    let rows = section(&readme, "## How it compares", "## ").into_iter().filter(|line| line.starts_with("| "));
+    all_name_tests(&rows.skip(1).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_threat_names_a_test() {
+    let model = fs::read_to_string(root().join("THREAT_MODEL.md")).unwrap();
+    let rows = model.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| threat |"));
+    all_name_tests(&rows.collect::<Vec<_>>());
 }
 
 #[test]

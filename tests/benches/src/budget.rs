@@ -77,6 +77,8 @@ pub(crate) mod figure {
         figure("webhook: start to ready with 100,000 accounts", "s", Kind::Time, 5.0);
     pub(crate) const START: Figure = figure("sidecar: start to first answer", "ms", Kind::Time, 2.0);
     pub(crate) const TOKEN_MEMORY: Figure = figure("sidecar: memory after the first token", "MiB", Kind::Cost, 3.8);
+    pub(crate) const MANY_TOKENS_MEMORY: Figure =
+        figure("sidecar: memory after a million tokens", "MiB", Kind::Cost, 3.8);
     pub(crate) const TOKEN_RATE: Figure = figure("sidecar: cached tokens", "1/s", Kind::Rate, 70_000.0);
     pub(crate) const TOKEN_CPU: Figure = figure("sidecar: CPU per cached token", "us", Kind::Cost, 14.0);
     pub(crate) const SIZE: Figure = figure("sidecar: static binary", "MiB", Kind::Cost, 4.0);

@@ -16,6 +16,9 @@ const TOKEN_PATH: &str =
     "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net";
 const METADATA: &str = "Metadata: true";
 
+/// Tokens after which nothing may have been left behind.
+const MANY: u64 = 1_000_000;
+
 struct Bench<'a> {
     plan: &'a Plan,
     binary: PathBuf,
@@ -59,7 +62,20 @@ impl Bench<'_> {
         token(sidecar.address)?;
         rows.push(figure::TOKEN_MEMORY.measured(mib(sidecar.process.memory()?)));
         rows.extend(self.cached(&sidecar)?);
+        if !self.plan.quick {
+            self.until(&sidecar, MANY)?;
+            rows.push(figure::MANY_TOKENS_MEMORY.measured(mib(sidecar.process.memory()?)));
+        }
         Ok(rows)
+    }
+
+    /// Asks until that many tokens were handed out, those of before not counted.
+    fn until(&self, sidecar: &Sidecar, tokens: u64) -> Result<()> {
+        let mut handed_out = 0;
+        while handed_out < tokens {
+            handed_out += load::wrk(self.plan.seconds, METADATA, &sidecar.url())?.requests;
+        }
+        Ok(())
     }
 
     fn start(&self) -> Result<Sidecar> {
@@ -72,12 +88,11 @@ impl Bench<'_> {
     }
 
     fn cached(&self, sidecar: &Sidecar) -> Result<Vec<Row>> {
-        let url = format!("http://{}{TOKEN_PATH}", sidecar.address);
         let (mut rates, mut costs) = (Vec::new(), Vec::new());
         for _ in 0..self.plan.repetitions {
             let pace = pace::now()?;
             let before = sidecar.process.cpu()?;
-            let load = load::wrk(self.plan.seconds, METADATA, &url)?;
+            let load = load::wrk(self.plan.seconds, METADATA, &sidecar.url())?;
             let spent = sidecar.process.cpu()?.saturating_sub(before);
             rates.push(load.per_second);
             let pace = f64::midpoint(pace, pace::now()?);
@@ -85,6 +100,12 @@ impl Bench<'_> {
         }
         let rate = quantile(&mut rates, 0.5).map(|median| figure::TOKEN_RATE.measured(median));
         Ok(rate.into_iter().chain(figure::TOKEN_CPU.median(&mut costs)).collect())
+    }
+}
+
+impl Sidecar {
+    fn url(&self) -> String {
+        format!("http://{}{TOKEN_PATH}", self.address)
     }
 }
 
