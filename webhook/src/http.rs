@@ -28,6 +28,9 @@ pub const ADVICE_PATH: &str = "/validate-v1";
 /// The largest body. etcd takes objects of 1.5 MiB, a review holds two and their JSON is longer; near 3 MB were seen.
 const LARGEST: usize = 8 << 20;
 
+/// The most that is set aside for a body on its sender's word; most reviews are smaller.
+const FIRST_ROOM: usize = 64 << 10;
+
 /// How much of a body that is too large is read, and forgotten, before it is refused.
 const DRAINED: usize = 64 << 20;
 
@@ -103,7 +106,7 @@ async fn advise<L: Lookup>(State(door): State<Arc<Door<L>>>, RawQuery(query): Ra
 }
 
 /// The whole body, or the refusal of one that is too large or does not end.
-async fn received(body: Body, timeout: Duration) -> Result<Bytes, Response> {
+async fn received(body: Body, timeout: Duration) -> Result<Vec<u8>, Response> {
     let late = |_| Err((StatusCode::REQUEST_TIMEOUT, format!("the body did not end within {} s", timeout.as_secs())));
     tokio::time::timeout(timeout, whole(body)).await.unwrap_or_else(late).map_err(|(status, text)| {
         tracing::warn!(%status, error = text, "Refused");
@@ -126,11 +129,22 @@ fn answered(answer: Answer) -> Response {
 
 /// Reads the body, unless it is too large. It is for the caller to end the wait for a sender that stalls: HTTP has no
 /// time-out of its own here, and connections are few.
-async fn whole(mut body: Body) -> Result<Bytes, (StatusCode, String)> {
-    if body.size_hint().lower() <= LARGEST as u64 {
-        let read = axum::body::to_bytes(body, LARGEST).await;
-        let text = || format!("the body ended early, or is larger than {} MiB", LARGEST >> 20);
-        return read.map_err(|_| (StatusCode::BAD_REQUEST, text()));
+async fn whole(mut body: Body) -> Result<Vec<u8>, (StatusCode, String)> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced <= LARGEST {
+        let broken =
+            || (StatusCode::BAD_REQUEST, format!("the body ended early, or is larger than {} MiB", LARGEST >> 20));
+        let mut read = Vec::with_capacity(announced.min(FIRST_ROOM));
+        // Each piece is let go once it is copied, so that the connection reads the next into the same buffer.
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| broken())?;
+            let piece = frame.data_ref().map_or(&[][..], |piece| piece);
+            if read.len() + piece.len() > LARGEST {
+                return Err(broken());
+            }
+            read.extend_from_slice(piece);
+        }
+        return Ok(read);
     }
     // Who is still writing does not read an answer, so what was announced is let in first, within reason.
     let mut left = DRAINED;

@@ -151,7 +151,8 @@ mod tls {
 
     pub(super) async fn serve(stream: TcpStream, acceptor: TlsAcceptor, router: Router, limits: Limits, drain: Drain) {
         // What follows is on the heap: else each connection, whatever it speaks, had room for the largest of the three.
-        match tokio::time::timeout(limits.handshake, acceptor.accept(stream)).await {
+        let accepted = Box::pin(tokio::time::timeout(limits.handshake, acceptor.accept(stream))).await;
+        match accepted {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 Box::pin(http2(stream, router, limits, drain)).await;
             }
