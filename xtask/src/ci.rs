@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::process::{Failure, cargo, no_arguments, unstarted};
-use crate::{artifacts, manifests, tools, tree};
+use crate::{control_plane, images, manifests, release, tools, tree};
 
 /// Test outcomes, summed over all test programs.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -26,15 +26,17 @@ struct Step {
 pub(crate) fn ci(arguments: &[String]) -> Result<(), Failure> {
     no_arguments("ci", arguments)?;
     // Go's compiler and Rust's long single-threaded links fill each other's gaps.
-    let control_plane =
-        thread::spawn(|| [step("helm", tools::install_helm), step("control-plane", || artifacts::control_plane(&[]))]);
+    let control_plane = thread::spawn(|| {
+        [step("helm", tools::install_helm), step("control-plane", || control_plane::control_plane(&[]))]
+    });
     let check = [String::from("--check")];
     let mut steps = vec![
         step("fmt", || crate::fmt(&check)),
         step("cores", || tree::cores(&[])),
         step("one-provider", || tree::one_provider(&[])),
         step("lint", || crate::lint(&[])),
-        step("release", || artifacts::release(&[])),
+        step("release", || release::release(&[])),
+        step("images", || images::images(&[String::from("--host")])),
         step("cargo-deny", tools::cargo_deny),
         step("deny", || tools::deny(&[])),
     ];
@@ -72,7 +74,7 @@ fn count_tests(counts: &mut Counts) -> Result<(), Failure> {
         .args(["test", "--locked", "--no-fail-fast"])
         // What a suite lacks on a developer's machine is skipped with a reason; here it is a failure.
         .env("CI", "true")
-        .env("PODBADGE_BIN_DIR", artifacts::dist())
+        .env("PODBADGE_BIN_DIR", release::dist().join(release::Architecture::host()?.name()))
         .stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| unstarted(&command, &error))?;
     if let Some(output) = child.stdout.take() {

@@ -3,10 +3,12 @@
 //! Standard library only, so that the first recipe runs seconds after a checkout.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
 
-mod artifacts;
 mod ci;
+mod control_plane;
+mod images;
 mod manifests;
 mod process;
+mod release;
 mod tools;
 mod tree;
 
@@ -41,12 +43,25 @@ const RECIPES: &[Recipe] = &[
     Recipe {
         name: "control-plane",
         summary: "build etcd and Kubernetes for the cluster tests, once",
-        work: artifacts::control_plane,
+        work: control_plane::control_plane,
     },
-    Recipe { name: "release", summary: "build what is shipped into target/dist", work: artifacts::release },
+    Recipe {
+        name: "release",
+        summary: "build what is shipped, for this machine, into target/dist/ARCHITECTURE",
+        work: release::release,
+    },
+    Recipe {
+        name: "images",
+        summary: "make images for amd64 and arm64, and their bills of materials; --host only for this machine",
+        work: images::images,
+    },
     Recipe { name: "test", summary: "cargo test; further arguments are passed on", work: test },
-    Recipe { name: "bench", summary: "measure target/dist beside the budget; --help tells the rest", work: bench },
-    Recipe { name: "tools", summary: "install cargo-deny and helm where missing", work: tools::tools },
+    Recipe { name: "bench", summary: "measure what is shipped beside the budget; --help tells the rest", work: bench },
+    Recipe {
+        name: "tools",
+        summary: "install cargo-deny, cargo-auditable, auditable2cdx and helm where missing",
+        work: tools::tools,
+    },
     Recipe { name: "ci", summary: "the whole gate, with timings", work: ci::ci },
 ];
 
@@ -102,10 +117,11 @@ fn test(arguments: &[String]) -> Result<(), Failure> {
 }
 
 fn bench(arguments: &[String]) -> Result<(), Failure> {
-    artifacts::release(&[])?;
+    release::release(&[])?;
+    let programs = release::dist().join(release::Architecture::host()?.name());
     // The driver itself need not be fast: what it measures are the shipped binaries.
     run(cargo()
         .args(["run", "--quiet", "--locked", "--package", "podbadge-benches", "--", "--bin-dir"])
-        .arg(artifacts::dist())
+        .arg(programs)
         .args(arguments))
 }

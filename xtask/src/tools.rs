@@ -1,25 +1,44 @@
 //! Programs of others that recipes need.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use crate::process::{Failure, cargo, command, no_arguments, output, run, works};
 
 const CARGO_DENY: &str = "0.20.2";
+const CARGO_AUDITABLE: &str = "0.7.7";
+const AUDITABLE_TO_CYCLONEDX: &str = "0.1.0";
 const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.22.0";
 
 pub(crate) fn tools(arguments: &[String]) -> Result<(), Failure> {
     no_arguments("tools", arguments)?;
     cargo_deny()?;
+    cargo_auditable()?;
+    auditable_to_cyclonedx()?;
     install_helm()
 }
 
-/// Installs cargo-deny where missing; without optimisation, which takes a third of the time and checks as well.
 pub(crate) fn cargo_deny() -> Result<(), Failure> {
-    if works(cargo().args(["deny", "--version"])) {
+    installed(cargo().args(["deny", "--version"]), "cargo-deny", CARGO_DENY)
+}
+
+/// Writes the list of a program's crates into it.
+pub(crate) fn cargo_auditable() -> Result<(), Failure> {
+    installed(cargo().args(["auditable", "--version"]), "cargo-auditable", CARGO_AUDITABLE)
+}
+
+/// Makes a bill of materials of that list.
+pub(crate) fn auditable_to_cyclonedx() -> Result<(), Failure> {
+    installed(command("auditable2cdx").arg("--help"), "auditable2cdx", AUDITABLE_TO_CYCLONEDX)
+}
+
+/// Installs a program where missing; without optimisation, which takes a third of the time and works as well.
+fn installed(asked: &mut Command, name: &str, version: &str) -> Result<(), Failure> {
+    if works(asked) {
         return Ok(());
     }
     run(cargo()
-        .args(["install", "cargo-deny", "--version", CARGO_DENY, "--locked", "--debug"])
+        .args(["install", name, "--version", version, "--locked", "--debug"])
         .env("CARGO_PROFILE_DEV_DEBUG", "0"))
 }
 

@@ -1,12 +1,9 @@
-//! What is built besides the workspace's own debug build.
+//! The control plane of the cluster tests.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::process::{Failure, cargo, command, no_arguments, root, run, target};
-
-/// The sidecar is static: its image holds nothing else.
-const STATIC: &str = "x86_64-unknown-linux-musl";
+use crate::process::{Failure, command, no_arguments, root, run, target};
 
 const CONTROL_PLANE: [(&str, &str); 4] = [
     ("etcd", "go.etcd.io/etcd/server/v3"),
@@ -14,39 +11,6 @@ const CONTROL_PLANE: [(&str, &str); 4] = [
     ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
     ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
 ];
-
-/// Where the shipped binaries are collected.
-pub(crate) fn dist() -> PathBuf {
-    target().join("dist")
-}
-
-/// The webhook for speed, the sidecar for size.
-pub(crate) fn release(arguments: &[String]) -> Result<(), Failure> {
-    no_arguments("release", arguments)?;
-    run(cargo().args(["build", "--locked", "--release", "--package", "podbadge-webhook"]))?;
-    run(cargo().args([
-        "build",
-        "--locked",
-        "--profile",
-        "small",
-        "--target",
-        STATIC,
-        "--package",
-        "podbadge-sidecar",
-    ]))?;
-    let target = target();
-    collect(&target.join("release/podbadge-webhook"))?;
-    collect(&target.join(STATIC).join("small/podbadge-sidecar"))
-}
-
-fn collect(built: &Path) -> Result<(), Failure> {
-    let (dist, name) = (dist(), built.file_name().unwrap_or_default());
-    fs::create_dir_all(&dist).map_err(|error| failed(&dist, &error))?;
-    // Renamed into place: a program that runs from there keeps its file.
-    let (next, last) = (dist.join(name).with_extension("next"), dist.join(name));
-    fs::copy(built, &next).map_err(|error| failed(built, &error))?;
-    fs::rename(&next, &last).map_err(|error| failed(&last, &error))
-}
 
 /// Builds etcd, kube-apiserver, kube-controller-manager and kubectl into `target/control-plane/VERSION`, where the cluster
 /// tests look for them; what is there is kept.
@@ -79,7 +43,7 @@ pub(crate) fn control_plane(arguments: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn failed(path: &Path, error: &std::io::Error) -> Failure {
+pub(crate) fn failed(path: &Path, error: &std::io::Error) -> Failure {
     Failure::failed(format!("{}: {error}", path.display()))
 }
 

@@ -1,0 +1,107 @@
+//! What is shipped: two static programs for each architecture.
+
+use std::env::consts::ARCH;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::control_plane::failed;
+use crate::process::{Failure, cargo, no_arguments, root, run, target};
+use crate::tools;
+
+/// What is shipped for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Architecture {
+    Amd64,
+    Arm64,
+}
+
+/// A program that is shipped, and how it is built.
+struct Program {
+    name: &'static str,
+    profile: &'static str,
+    /// The C library that is linked in.
+    libc: &'static str,
+}
+
+/// The webhook is built for speed, and with musl's allocator an admission takes more than half as much time again; the
+/// sidecar for size.
+const PROGRAMS: [Program; 2] = [
+    Program { name: "podbadge-webhook", profile: "release", libc: "gnu" },
+    Program { name: "podbadge-sidecar", profile: "small", libc: "musl" },
+];
+
+/// Where the shipped programs are collected, in a folder for each architecture.
+pub(crate) fn dist() -> PathBuf {
+    target().join("dist")
+}
+
+/// Both programs for this machine.
+pub(crate) fn release(arguments: &[String]) -> Result<(), Failure> {
+    no_arguments("release", arguments)?;
+    build(Architecture::host()?)
+}
+
+/// Both programs for `architecture`, with the list of their crates in them.
+pub(crate) fn build(architecture: Architecture) -> Result<(), Failure> {
+    tools::cargo_auditable()?;
+    for Program { name, profile, libc } in PROGRAMS {
+        let triple = format!("{}-unknown-linux-{libc}", architecture.rust());
+        let mut command = cargo();
+        command.args(["auditable", "build", "--locked", "--profile", profile, "--target", &triple, "--package", name]);
+        run(command.env("CARGO_ENCODED_RUSTFLAGS", flags(libc)?))?;
+        collect(&target().join(&triple).join(profile).join(name), &dist().join(architecture.name()))?;
+    }
+    Ok(())
+}
+
+/// Static, and without the paths of the machine that it is built on: the same commit gives the same bytes anywhere.
+fn flags(libc: &str) -> Result<OsString, Failure> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    let home = home.ok_or_else(|| Failure::failed("neither CARGO_HOME nor a home directory is set"))?;
+    let mut flags = OsString::from("--remap-path-prefix=");
+    flags.push(root());
+    flags.push("=/podbadge\u{1f}--remap-path-prefix=");
+    flags.push(home);
+    flags.push("=/cargo");
+    if libc == "gnu" {
+        flags.push("\u{1f}-Ctarget-feature=+crt-static");
+    }
+    Ok(flags)
+}
+
+fn collect(built: &Path, dist: &Path) -> Result<(), Failure> {
+    let name = built.file_name().unwrap_or_default();
+    fs::create_dir_all(dist).map_err(|error| failed(dist, &error))?;
+    // Renamed into place: a program that runs from there keeps its file.
+    let (next, last) = (dist.join(name).with_extension("next"), dist.join(name));
+    fs::copy(built, &next).map_err(|error| failed(built, &error))?;
+    fs::rename(&next, &last).map_err(|error| failed(&last, &error))
+}
+
+// === impl Architecture ===
+
+impl Architecture {
+    /// This machine's.
+    pub(crate) fn host() -> Result<Self, Failure> {
+        let host = [Self::Amd64, Self::Arm64].into_iter().find(|architecture| architecture.rust() == ARCH);
+        host.ok_or_else(|| Failure::failed(format!("nothing is shipped for {ARCH}, only for x86_64 and aarch64")))
+    }
+
+    /// As images and Kubernetes call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// As Rust and GNU call it.
+    fn rust(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64",
+            Self::Arm64 => "aarch64",
+        }
+    }
+}
