@@ -40,8 +40,13 @@ const RECIPES: &[Recipe] = &[
     },
     Recipe {
         name: "control-plane",
-        summary: "build etcd and Kubernetes for the cluster tests, once",
+        summary: "build etcd and Kubernetes for the cluster tests, once; --kubernetes 1.30 that version",
         work: artifacts::control_plane,
+    },
+    Recipe {
+        name: "cluster",
+        summary: "the cluster tests; --kubernetes 1.30 on that version, further arguments are passed on",
+        work: artifacts::cluster,
     },
     Recipe { name: "release", summary: "build what is shipped into target/dist", work: artifacts::release },
     Recipe { name: "test", summary: "cargo test; further arguments are passed on", work: test },
