@@ -60,8 +60,9 @@ pub(super) async fn they_are_replaced_every_ten_seconds_under_load(scope: Scope)
     ]);
     scope.cluster.upgrade(&[&values]).await?;
     let outcome = replaced_under_load(&scope).await;
-    // A replica of the usual patience would never see an authority that lasts.
+    // A replica of the usual patience would never see an authority that lasts, and none is to be left that ends soon.
     scale(&scope.cluster.client, 0).await?;
+    objects(&scope, "v1", "Secret").await?.delete(SECRET).await?;
     scope.cluster.restore(&[&values]).await?;
     outcome
 }
