@@ -18,6 +18,10 @@ pub enum Event {
     Issued,
     /// `caBundle` was written by this replica.
     Injected,
+    /// This replica begins to write, or ceases to.
+    Leads(bool),
+    /// The clock is so many seconds behind the API server's, negative if before; 0 where they agree.
+    Skewed(i64),
     /// A step failed; it will be tried again.
     Failed(Step),
     /// The steps that failed work again.
@@ -39,11 +43,25 @@ pub enum Step {
     ReadConfiguration,
     /// Writing a webhook configuration.
     WriteConfiguration,
+    /// Finding out which replica writes: all do, and agree by the Secret's version.
+    Lease,
     /// A whole round took too long.
     Wait,
 }
 
 impl Step {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::ReadFiles,
+        Self::Issue,
+        Self::ReadSecret,
+        Self::WriteSecret,
+        Self::ReadConfiguration,
+        Self::WriteConfiguration,
+        Self::Lease,
+        Self::Wait,
+    ];
+
     /// A stable name, for labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -54,6 +72,7 @@ impl Step {
             Self::WriteSecret => "write_secret",
             Self::ReadConfiguration => "read_configuration",
             Self::WriteConfiguration => "write_configuration",
+            Self::Lease => "lease",
             Self::Wait => "wait",
         }
     }

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use http::{Request, Response, StatusCode};
@@ -12,7 +13,7 @@ use http_body_util::BodyExt;
 use k8s_openapi::ByteString;
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
-use time::{OffsetDateTime, macros::datetime};
+use time::{OffsetDateTime, format_description::well_known::Rfc2822, macros::datetime};
 use tokio::sync::Barrier;
 
 use crate::{bundle::Bundle, material::Names};
@@ -42,6 +43,11 @@ pub(crate) struct Objects {
     pub(crate) hangs: bool,
     /// Met once by every reader of the Secret, after it was read.
     pub(crate) meet: Option<Arc<Barrier>>,
+    /// How long requests take, one after the other, again and again: half of it before something is done.
+    pub(crate) delays: Vec<Duration>,
+    served: usize,
+    /// The API server's own clock; it tells no time without.
+    pub(crate) time: Option<Box<dyn Fn() -> OffsetDateTime + Send>>,
     /// Every write, such as `"PUT secrets"`.
     pub(crate) writes: Vec<String>,
     version: u64,
@@ -68,6 +74,9 @@ impl Cluster {
             forbidden: BTreeSet::new(),
             hangs: false,
             meet: None,
+            delays: Vec::new(),
+            served: 0,
+            time: None,
             writes: Vec::new(),
             version: 1,
         })))
@@ -128,11 +137,13 @@ impl Cluster {
         if self.objects().hangs {
             std::future::pending::<()>().await;
         }
+        let delay = self.objects().delay();
+        tokio::time::sleep(delay / 2).await;
         if self.objects().forbidden.contains(call.as_str()) {
             return refusal(StatusCode::FORBIDDEN, "Forbidden", &format!("{kind} is forbidden: no permission"));
         }
         let body = || serde_json::from_slice::<Value>(&body).unwrap();
-        let (response, meet) = {
+        let (mut response, meet) = {
             let mut objects = self.objects();
             if call != "GET secrets" && call != "GET configurations" {
                 objects.writes.push(call.clone());
@@ -156,11 +167,29 @@ impl Cluster {
             meet.wait().await;
             self.objects().meet = None;
         }
+        tokio::time::sleep(delay / 2).await;
+        if let Some(time) = &self.objects().time {
+            let date = time().format(&Rfc2822).unwrap().parse().unwrap();
+            response.headers_mut().insert(http::header::DATE, date);
+        }
         response
     }
 }
 
 impl Objects {
+    fn delay(&mut self) -> Duration {
+        self.served += 1;
+        self.delays.get(self.served % self.delays.len().max(1)).copied().unwrap_or_default()
+    }
+
+    /// As somebody else does.
+    pub(crate) fn put_secret(&mut self, secret: Option<Value>) {
+        match secret {
+            Some(secret) => drop(self.store(secret)),
+            None => self.secret = None,
+        }
+    }
+
     fn create(&mut self, secret: Value) -> Response<Body> {
         if self.secret.is_some() {
             return refusal(StatusCode::CONFLICT, "AlreadyExists", "secrets already exists");

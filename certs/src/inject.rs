@@ -16,7 +16,7 @@ use kube::{
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{bundle::Bundle, kubernetes::Refusal, material::Certificate, store::FIELD_MANAGER};
+use crate::{bundle::Bundle, kubernetes::Refusal, store::FIELD_MANAGER};
 
 /// Keeps `caBundle` of some webhook configurations.
 #[derive(Clone)]
@@ -95,16 +95,26 @@ pub enum Error {
 // === impl Live ===
 
 impl Live {
-    /// Whether every entry trusts `authority`.
-    #[must_use]
-    pub fn trusts(&self, authority: &Certificate) -> bool {
-        self.entries().all(|entry| entry.bundle.contains(authority))
-    }
-
-    /// What is trusted so far, by the first entry that trusts anything.
+    /// What is trusted so far, by any entry; the first authority is that of the first entry that trusts anything.
     #[must_use]
     pub fn bundle(&self) -> Bundle {
-        self.entries().map(|entry| &entry.bundle).find(|bundle| !bundle.is_empty()).cloned().unwrap_or_default()
+        let mut entries = self.entries().map(|entry| &entry.bundle).filter(|bundle| !bundle.is_empty());
+        let first = entries.next().cloned().unwrap_or_default();
+        entries.fold(first, |all, bundle| all.joined(bundle))
+    }
+
+    /// What every entry trusts.
+    #[must_use]
+    pub fn shared(&self) -> Bundle {
+        let mut entries = self.entries().map(|entry| &entry.bundle);
+        let first = entries.next().cloned().unwrap_or_default();
+        entries.fold(first, |all, bundle| all.shared_with(bundle))
+    }
+
+    /// Whether every entry has exactly this bundle.
+    #[must_use]
+    pub fn is(&self, bundle: &Bundle) -> bool {
+        self.entries().all(|entry| entry.bundle == *bundle)
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {

@@ -31,7 +31,7 @@ pub enum Error {
 /// [`Error`].
 pub fn whole(names: &Names, policy: &Policy, trusted: &Bundle, now: OffsetDateTime) -> Result<Whole, Error> {
     let authority = authority(policy, now)?;
-    let bundle = trusted.succeeded_by(authority.certificate().clone(), now);
+    let bundle = trusted.succeeded_by(authority.certificate().clone());
     let leaf = leaf(&authority, names, policy, now)?;
     Ok(Whole { authority, bundle, leaf })
 }
@@ -48,7 +48,7 @@ pub fn authority(policy: &Policy, now: OffsetDateTime) -> Result<Authority, Erro
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     params.not_before = now - policy.backdate;
-    params.not_after = now + policy.authority;
+    params.not_after = now + policy.authority.valid;
     let certificate = Certificate::parse(params.self_signed(&*pair)?.der().clone())?;
     Ok(Authority::new(certificate, wiped(pair.serialize_pem()), now)?)
 }
@@ -67,10 +67,10 @@ pub fn leaf(authority: &Authority, names: &Names, policy: &Policy, now: OffsetDa
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
     params.not_before = (now - policy.backdate).max(authority.certificate().validity().not_before);
-    params.not_after = (now + policy.leaf).min(authority.certificate().validity().not_after);
+    params.not_after = (now + policy.leaf.valid).min(authority.certificate().validity().not_after);
     let certificate = params.signed_by(&*pair, &signer)?.pem();
     let leaf = Material::from_pem(certificate.as_bytes(), wiped(pair.serialize_pem()), names, now)?;
-    authority.verify(&leaf, names, now)?;
+    authority.certificate().verify(&leaf, names, now)?;
     Ok(leaf)
 }
 

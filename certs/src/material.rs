@@ -143,12 +143,6 @@ impl Validity {
         self.not_before <= now && now <= self.not_after
     }
 
-    /// Whether two thirds are over, so that a replacement is due.
-    #[must_use]
-    pub fn ending(&self, now: OffsetDateTime) -> bool {
-        now >= self.not_before + (self.not_after - self.not_before) * 2 / 3
-    }
-
     fn check(&self, now: OffsetDateTime) -> Result<(), Error> {
         if now < self.not_before {
             return Err(Error::Early(self.not_before));
@@ -191,6 +185,23 @@ impl Certificate {
     #[must_use]
     pub const fn validity(&self) -> Validity {
         self.validity
+    }
+
+    /// Checks a leaf as a client that trusts this certificate alone would.
+    ///
+    /// # Errors
+    /// [`Error::Authority`].
+    pub fn verify(&self, leaf: &Material, names: &Names, now: OffsetDateTime) -> Result<(), Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.der.clone()).map_err(|_| Error::Authority)?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider())
+            .build()
+            .map_err(|_| Error::Authority)?;
+        let chain: Vec<CertificateDer<'static>> = leaf.chain.iter().map(|one| one.der.clone()).collect();
+        let (first, intermediates) = chain.split_first().ok_or(Error::Certificate)?;
+        let now = UnixTime::since_unix_epoch((now - OffsetDateTime::UNIX_EPOCH).unsigned_abs());
+        let verdict = verifier.verify_server_cert(first, intermediates, &names.called, &[], now);
+        verdict.map(|_| ()).map_err(|_| Error::Authority)
     }
 
     /// Its DER bytes.
@@ -319,11 +330,6 @@ impl Authority {
         if certificate.may_sign() { Ok(Self { certificate, key }) } else { Err(Error::NotAnAuthority) }
     }
 
-    #[cfg(test)]
-    pub(crate) const fn unchecked(certificate: Certificate, key: Key) -> Self {
-        Self { certificate, key }
-    }
-
     /// Its certificate.
     #[must_use]
     pub const fn certificate(&self) -> &Certificate {
@@ -334,23 +340,6 @@ impl Authority {
     #[must_use]
     pub const fn key(&self) -> &Key {
         &self.key
-    }
-
-    /// Checks as a client that trusts this authority alone would.
-    ///
-    /// # Errors
-    /// [`Error::Authority`].
-    pub fn verify(&self, leaf: &Material, names: &Names, now: OffsetDateTime) -> Result<(), Error> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.der.clone()).map_err(|_| Error::Authority)?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider())
-            .build()
-            .map_err(|_| Error::Authority)?;
-        let chain: Vec<CertificateDer<'static>> = leaf.chain.iter().map(|one| one.der.clone()).collect();
-        let (first, intermediates) = chain.split_first().ok_or(Error::Certificate)?;
-        let now = UnixTime::since_unix_epoch((now - OffsetDateTime::UNIX_EPOCH).unsigned_abs());
-        let verdict = verifier.verify_server_cert(first, intermediates, &names.called, &[], now);
-        verdict.map(|_| ()).map_err(|_| Error::Authority)
     }
 }
 

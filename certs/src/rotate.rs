@@ -1,9 +1,10 @@
-//! The loop that keeps everything right: read, plan, issue and store, inject, publish. Every replica runs it; none leads.
+//! The loop that keeps everything right: read, plan, issue and store, inject, publish. Every replica runs it; one writes.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::pending, time::Duration};
 
 use kube::Client;
 use time::OffsetDateTime;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     bundle::Bundle,
@@ -11,7 +12,7 @@ use crate::{
     inject::{self, Configuration, Injector, Live},
     issue,
     material::{Certificate, Names},
-    plan::{self, Action, Publish, Served},
+    plan::{self, Action, Publish, Served, Trust, View},
     policy::Policy,
     resolver::Serving,
     state::{State, Whole},
@@ -20,6 +21,9 @@ use crate::{
 
 /// How often one round reads again because somebody else wrote first.
 const ATTEMPTS: usize = 5;
+
+/// A clock that is further off than this, by the API server's, is said to be wrong.
+const TOLERANCE: Duration = Duration::from_secs(30);
 
 /// Certificates that the webhook makes for itself.
 pub struct SelfManaged {
@@ -37,22 +41,39 @@ pub struct SelfManaged {
     pub policy: Policy,
 }
 
+/// A replica's part, as the election has it. Two that write at once do no harm, for every write is bound to the version
+/// that was read; one that writes alone keeps the others from making what is thrown away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// Not known yet: nothing is written.
+    #[default]
+    Unknown,
+    /// Somebody else writes.
+    Follows,
+    /// This replica writes.
+    Leads,
+    /// No election can be held, so that everybody writes.
+    Unled,
+}
+
 struct Rotation<On> {
     store: Store,
     injector: Injector,
     names: Names,
     policy: Policy,
     serving: Serving,
+    start: Instant,
+    part: Part,
     served: Option<Served>,
-    trusted: Option<Trusted>,
+    /// The authority of the newest leaf, if every `caBundle` of ours trusts it, and since when we know.
+    trusted: Option<(Certificate, Duration)>,
+    /// The bundle of every `caBundle` of ours, and since when we know.
+    steady: Option<(Bundle, Duration)>,
+    /// The last state without fault.
+    last: Option<Whole>,
+    skew: i64,
     ready: bool,
     on: On,
-}
-
-/// An authority that every `caBundle` of ours holds, and since when we know.
-struct Trusted {
-    authority: Certificate,
-    since: OffsetDateTime,
 }
 
 /// What went wrong in a round, where and why.
@@ -63,22 +84,20 @@ struct Failure {
 
 impl SelfManaged {
     /// Keeps Secret, `caBundle` and what is `serving` right until dropped. What fails is logged once, told to `on` and
-    /// tried again; the last good certificate stays served.
-    pub async fn run(self, serving: Serving, clock: impl Fn() -> OffsetDateTime, on: impl FnMut(Event)) -> Infallible {
-        let Self { client, namespace, secret, configurations, names, policy } = self;
-        let mut rotation = Rotation {
-            store: Store::new(client.clone(), namespace, secret),
-            injector: Injector::new(client, configurations),
-            names,
-            policy,
-            serving,
-            served: None,
-            trusted: None,
-            ready: false,
-            on,
-        };
+    /// tried again; the last good certificate stays served. Where the API server tells the time, that counts instead of
+    /// `clock`: it is who judges certificates.
+    pub async fn run(
+        self,
+        serving: Serving,
+        clock: impl Fn() -> OffsetDateTime,
+        mut part: watch::Receiver<Part>,
+        on: impl FnMut(Event),
+    ) -> Infallible {
+        let policy = self.policy;
+        let mut rotation = Rotation::new(self, serving, on);
         let mut trouble = Trouble::default();
         loop {
+            rotation.plays(*part.borrow_and_update());
             let round = tokio::time::timeout(policy.patience, rotation.round(&clock)).await;
             let wait = match round.unwrap_or_else(|_| Err(Failure::late(policy.patience))) {
                 Ok(wait) => {
@@ -92,19 +111,63 @@ impl SelfManaged {
                     policy.retry
                 }
             };
-            tokio::time::sleep(wait).await;
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = changed(&mut part) => {}
+            }
         }
+    }
+}
+
+async fn changed(part: &mut watch::Receiver<Part>) {
+    if part.changed().await.is_err() {
+        pending::<()>().await;
     }
 }
 
 // === impl Rotation ===
 
 impl<On: FnMut(Event)> Rotation<On> {
+    fn new(managed: SelfManaged, serving: Serving, on: On) -> Self {
+        let SelfManaged { client, namespace, secret, configurations, names, policy } = managed;
+        Self {
+            store: Store::new(client.clone(), namespace, secret),
+            injector: Injector::new(client, configurations),
+            names,
+            policy,
+            serving,
+            start: Instant::now(),
+            part: Part::default(),
+            served: None,
+            trusted: None,
+            steady: None,
+            last: None,
+            skew: 0,
+            ready: false,
+            on,
+        }
+    }
+
+    fn plays(&mut self, part: Part) {
+        let before = std::mem::replace(&mut self.part, part);
+        if (before == Part::Leads) != (part == Part::Leads) {
+            (self.on)(Event::Leads(part == Part::Leads));
+        }
+        if part == Part::Unled {
+            if before != Part::Unled {
+                tracing::warn!(
+                    "No lease can be had: every replica keeps certificates, and they agree by the Secret's version"
+                );
+            }
+            (self.on)(Event::Failed(Step::Lease));
+        }
+    }
+
     /// One look at everything; how long to wait until the next.
     async fn round(&mut self, clock: &impl Fn() -> OffsetDateTime) -> Result<Duration, Failure> {
         let mut conflict = None;
         for _ in 0..ATTEMPTS {
-            match self.attempt(clock()).await {
+            match self.attempt(clock).await {
                 Err(Stop::Conflict(failure)) => conflict = Some(failure),
                 Err(Stop::Failed(failure)) => return Err(failure),
                 Ok(wait) => return Ok(wait),
@@ -113,48 +176,100 @@ impl<On: FnMut(Event)> Rotation<On> {
         conflict.map_or(Ok(self.policy.retry), Err)
     }
 
-    async fn attempt(&mut self, now: OffsetDateTime) -> Result<Duration, Stop> {
+    async fn attempt(&mut self, clock: &impl Fn() -> OffsetDateTime) -> Result<Duration, Stop> {
         // In this order: see `Injector::apply`. Failing to read it must not keep a certificate from being served.
         let live = self.injector.read().await;
         let stored = self.store.read().await?;
+        let now = self.time(clock(), stored.date());
         let mut state = State::parse(stored.data(), &self.names, now);
+        let trusted = live.as_ref().map(Live::bundle).unwrap_or_default();
+        let steady = self.look(live.as_ref().ok(), &trusted);
+        let followed = steady.is_some_and(|steady| steady >= self.policy.followed());
+        let (bundle, adopted) = state.bundle.adopting(&trusted, followed);
+        state.bundle = bundle;
         let mut failed = None;
 
-        let action = plan::next(&state, &self.policy, now);
-        match self.carry_out(action, &state, live.as_ref().ok(), now) {
-            Ok(None) => {}
-            Ok(Some(whole)) => match self.store.write(&stored, &whole.to_data()).await {
-                Ok(()) => {
-                    tracing::info!(?action, until = ?whole.leaf, "Stored new certificates");
-                    (self.on)(Event::Issued);
-                    state = whole.into();
-                }
-                Err(error @ store::Error::Conflict { .. }) => return Err(error.into()),
-                // Without permission to write, what there is may still be good.
+        if matches!(self.part, Part::Leads | Part::Unled) {
+            let steady = steady.filter(|_| state.bundle == trusted);
+            let view = View { adopted, steady, remembers: self.remembered(now).is_some() };
+            let action = plan::next(&state, &view, &self.policy, now);
+            match self.carry_out(action, &state, &trusted, now) {
+                Ok(None) => {}
+                Ok(Some(whole)) => match self.store.write(&stored, &whole.to_data()).await {
+                    Ok(()) => {
+                        tracing::info!(?action, until = ?whole.leaf, "Stored certificates");
+                        if matches!(action, Action::NewAuthority(_) | Action::NewLeaf(_)) {
+                            (self.on)(Event::Issued);
+                        }
+                        state = whole.into();
+                    }
+                    Err(error @ store::Error::Conflict { .. }) => return Err(error.into()),
+                    // Without permission to write, what there is may still be good.
+                    Err(error) => failed = Some(Stop::from(error)),
+                },
                 Err(error) => failed = Some(Stop::from(error)),
-            },
-            Err(error) => failed = Some(Stop::from(error)),
+            }
         }
 
-        let mut wait = self.policy.poll;
-        if state.leaf.is_ok() {
-            match live {
-                Ok(live) => match self.inject(&live, &state.bundle, now).await {
-                    Err(Stop::Conflict(failure)) => return Err(Stop::Conflict(failure)),
-                    outcome => failed = failed.or(outcome.err()),
-                },
-                Err(error) => failed = failed.or(Some(error.into())),
+        let live = match live {
+            Err(error) => {
+                failed = failed.or(Some(error.into()));
+                None
             }
-            wait = wait.min(self.publish(state, now));
-        }
+            Ok(live) => {
+                let injected = match self.inject(&live, &state).await {
+                    Err(Stop::Conflict(failure)) => return Err(Stop::Conflict(failure)),
+                    outcome => outcome.map_err(|stop| failed.get_or_insert(stop)).is_ok_and(|injected| injected),
+                };
+                Some(if injected { state.bundle.clone() } else { live.shared() })
+            }
+        };
+        let wait = self.publish(state, live.as_ref(), now);
         failed.map_or(Ok(wait), Err)
+    }
+
+    /// The time of day by which certificates are judged.
+    fn time(&mut self, local: OffsetDateTime, server: Option<OffsetDateTime>) -> OffsetDateTime {
+        let off = server.map_or(time::Duration::ZERO, |server| server - local);
+        let off = if off.unsigned_abs() > TOLERANCE { off } else { time::Duration::ZERO };
+        if std::mem::replace(&mut self.skew, off.whole_seconds()) != self.skew {
+            if self.skew == 0 {
+                tracing::info!("The clock agrees with the API server's again");
+            } else {
+                tracing::warn!(seconds = self.skew, "The clock is behind the API server's, whose time is used");
+            }
+            (self.on)(Event::Skewed(self.skew));
+        }
+        local + off
+    }
+
+    fn uptime(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// For how long every `caBundle` has been `trusted`, the same.
+    fn look(&mut self, live: Option<&Live>, trusted: &Bundle) -> Option<Duration> {
+        let uptime = self.uptime();
+        if !live.is_some_and(|live| live.is(trusted)) {
+            self.steady = None;
+        } else if self.steady.as_ref().is_none_or(|(steady, _)| steady != trusted) {
+            self.steady = Some((trusted.clone(), uptime));
+        }
+        self.steady.as_ref().map(|(_, since)| uptime.saturating_sub(*since))
+    }
+
+    /// The last state, if its authority is not served yet, and its leaf could still be.
+    fn remembered(&self, now: OffsetDateTime) -> Option<&Whole> {
+        let last = self.last.as_ref()?;
+        let is_served = self.served.as_ref().is_some_and(|served| served.authority == *last.authority.certificate());
+        (!is_served && last.leaf.validity().contains(now)).then_some(last)
     }
 
     fn carry_out(
         &self,
         action: Action,
         state: &State,
-        live: Option<&Live>,
+        trusted: &Bundle,
         now: OffsetDateTime,
     ) -> Result<Option<Whole>, issue::Error> {
         let State { authority, bundle, leaf } = state;
@@ -163,56 +278,72 @@ impl<On: FnMut(Event)> Rotation<On> {
                 let leaf = issue::leaf(authority, &self.names, &self.policy, now)?;
                 Ok(Some(Whole { authority: authority.clone(), bundle: bundle.clone(), leaf }))
             }
+            (Action::Adopt, Ok(authority), Ok(leaf)) => {
+                Ok(Some(Whole { authority: authority.clone(), bundle: bundle.clone(), leaf: leaf.clone() }))
+            }
             (Action::Retire, Ok(authority), Ok(leaf)) => {
                 Ok(Some(Whole { authority: authority.clone(), bundle: bundle.without_retired(), leaf: leaf.clone() }))
             }
-            (Action::NewAuthority(_), ..) => {
-                // A deleted Secret took its bundle along, but other replicas still serve what API servers trust.
-                let trusted =
-                    if bundle.is_empty() { live.map(Live::bundle).unwrap_or_default() } else { bundle.clone() };
-                issue::whole(&self.names, &self.policy, &trusted, now).map(Some)
-            }
-            (Action::Keep | Action::NewLeaf(_) | Action::Retire, ..) => Ok(None),
+            (Action::Restore, ..) => Ok(self.remembered(now).cloned().map(|last| {
+                let bundle = last.bundle.adopting(trusted, false).0;
+                Whole { bundle, ..last }
+            })),
+            // A deleted Secret took its bundle along, but what API servers trust was adopted.
+            (Action::NewAuthority(_), ..) => issue::whole(&self.names, &self.policy, bundle, now).map(Some),
+            (Action::Keep | Action::NewLeaf(_) | Action::Adopt | Action::Retire, ..) => Ok(None),
         }
     }
 
-    async fn inject(&mut self, live: &Live, bundle: &Bundle, now: OffsetDateTime) -> Result<(), Stop> {
-        let outcome = self.injector.apply(live, bundle).await;
-        if matches!(outcome, Ok(true)) {
+    /// Makes `caBundle` the state's, if this replica writes and there is something to be trusted; whether it is now.
+    async fn inject(&mut self, live: &Live, state: &State) -> Result<bool, Stop> {
+        if state.leaf.is_err() || !matches!(self.part, Part::Leads | Part::Unled) {
+            return Ok(live.is(&state.bundle));
+        }
+        if self.injector.apply(live, &state.bundle).await? {
             tracing::info!("Wrote caBundle");
             (self.on)(Event::Injected);
         }
-        if let Some(authority) = bundle.signing()
-            && (outcome.is_ok() || live.trusts(authority))
-            && self.trusted.as_ref().is_none_or(|trusted| trusted.authority != *authority)
-        {
-            self.trusted = Some(Trusted { authority: authority.clone(), since: now });
-        }
-        outcome.map(|_| ()).map_err(Stop::from)
+        Ok(true)
     }
 
-    /// Serves the state's leaf if it may be served; how long to wait if not.
-    fn publish(&mut self, state: State, now: OffsetDateTime) -> Duration {
-        let (Some(authority), Ok(leaf)) = (state.bundle.signing(), state.leaf) else { return self.policy.poll };
-        let not_after = leaf.validity().not_after;
-        let candidate = Served { authority: authority.clone(), not_after };
-        let trusted = self.trusted.as_ref().filter(|trusted| trusted.authority == *authority);
-        let since = trusted.map(|trusted| (now - trusted.since).unsigned_abs());
-        let is_trusted = trusted.is_some();
-        if let Publish::In(rest) = plan::publish(self.served.as_ref(), &candidate, since, &self.policy, now) {
-            return rest;
+    /// Serves the state's leaf if it may be served; how long to wait until the next round. `live` is what every `caBundle`
+    /// trusts, if that is known.
+    fn publish(&mut self, state: State, live: Option<&Bundle>, now: OffsetDateTime) -> Duration {
+        let State { authority, bundle, leaf } = state;
+        let unready = if self.ready { self.policy.poll } else { self.policy.retry };
+        let Ok(leaf) = leaf else { return unready };
+        let Some(signer) = bundle.signer_of(&leaf, &self.names, now).cloned() else { return unready };
+        let uptime = self.uptime();
+        if let Some(live) = live {
+            if !live.contains(&signer) {
+                self.trusted = None;
+            } else if self.trusted.as_ref().is_none_or(|(trusted, _)| *trusted != signer) {
+                self.trusted = Some((signer.clone(), uptime));
+            }
         }
+        let trusted = self.trusted.as_ref().filter(|(trusted, _)| *trusted == signer);
+        let candidate = trusted.map(|(_, since)| uptime.saturating_sub(*since));
+        let is_served = |served: &Served| live.is_none_or(|live| live.contains(&served.authority));
+        let trust = Trust { candidate, served: self.served.as_ref().is_some_and(is_served) };
+        let is_ready = plan::ready(candidate, &bundle, &self.policy);
+        if let Ok(authority) = authority {
+            self.last = Some(Whole { authority, bundle, leaf: leaf.clone() });
+        }
+        if let Publish::In(rest) = plan::publish(self.served.as_ref(), &signer, trust, &self.policy, uptime) {
+            return rest.min(self.policy.poll);
+        }
+        let not_after = leaf.validity().not_after;
         let before = self.serving.current().map(|current| current.generation);
         let generation = self.serving.publish(leaf);
-        self.served = Some(candidate);
         if before != Some(generation) {
             tracing::info!(generation, %not_after, "Serving a self-managed certificate");
+            self.served = Some(Served { authority: signer, ends: uptime + (not_after - now).unsigned_abs() });
             (self.on)(Event::Published { generation, not_after });
         }
-        if is_trusted && !std::mem::replace(&mut self.ready, true) {
+        if is_ready && !std::mem::replace(&mut self.ready, true) {
             (self.on)(Event::Ready);
         }
-        self.policy.poll
+        if self.ready { self.policy.poll } else { self.policy.retry }
     }
 }
 
@@ -260,5 +391,7 @@ impl From<issue::Error> for Stop {
     }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

@@ -59,7 +59,7 @@ impl State {
             let leaf = Material::from_pem(chain, Key::new(field(TLS_KEY)?.to_vec()), names, now)?;
             // With a broken authority the leaf may still be what everybody trusts, so it is not judged by it.
             if let Ok(authority) = &authority {
-                authority.verify(&leaf, names, now)?;
+                authority.certificate().verify(&leaf, names, now)?;
             }
             Ok(leaf)
         });

@@ -1,5 +1,4 @@
-//! The one Secret that replicas share. Replicas agree by `resourceVersion`: whoever writes second is told so, reads
-//! again and follows.
+//! The one Secret that replicas share. Whoever writes second is told so by `resourceVersion`, reads again and follows.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +6,10 @@ use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::me
 use kube::{
     Client, Resource,
     api::{GetParams, PostParams},
-    core::Request,
+    client::Body,
+    core::{Request, Status},
 };
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use zeroize::Zeroizing;
 
 use crate::{kubernetes::Refusal, state::Data};
@@ -29,6 +30,13 @@ pub struct Stored {
     /// The Secret without the content.
     shell: Option<Secret>,
     data: Data,
+    date: Option<OffsetDateTime>,
+}
+
+/// An answer, and when the API server gave it.
+struct Answer {
+    secret: Result<Secret, Refusal>,
+    date: Option<OffsetDateTime>,
 }
 
 /// Why the Secret was not read or written.
@@ -72,6 +80,12 @@ impl Stored {
     pub fn data(&self) -> Option<&Data> {
         self.shell.as_ref().map(|_| &self.data)
     }
+
+    /// The API server's time of day when it was read, in whole seconds.
+    #[must_use]
+    pub const fn date(&self) -> Option<OffsetDateTime> {
+        self.date
+    }
 }
 
 // === impl Store ===
@@ -89,13 +103,18 @@ impl Store {
     /// [`Error::Read`]; a missing Secret is none.
     pub async fn read(&self) -> Result<Stored, Error> {
         let request = self.requests().get(&self.name, &GetParams::default());
-        match self.send(request.map_err(kube::Error::BuildRequest)).await {
+        let answer = match request {
+            Ok(request) => self.send(request).await,
+            Err(error) => Err(kube::Error::BuildRequest(error)),
+        };
+        let Answer { secret, date } = answer.unwrap_or_else(|error| Answer { secret: Err(error.into()), date: None });
+        match secret {
             Ok(mut secret) => {
                 let content = secret.data.take().unwrap_or_default();
                 let data = content.into_iter().map(|(key, value)| (key, Zeroizing::new(value.0))).collect();
-                Ok(Stored { shell: Some(secret), data })
+                Ok(Stored { shell: Some(secret), data, date })
             }
-            Err(Refusal::NotFound) => Ok(Stored { shell: None, data: Data::new() }),
+            Err(Refusal::NotFound) => Ok(Stored { shell: None, data: Data::new(), date }),
             Err(refusal) => Err(Error::Read {
                 namespace: self.namespace.clone(),
                 name: self.name.clone(),
@@ -121,7 +140,11 @@ impl Store {
             Some(_) => self.requests().replace(&self.name, &params, body),
             None => self.requests().create(&params, body),
         };
-        match self.send(request.map_err(kube::Error::BuildRequest)).await {
+        let answer = match request {
+            Ok(request) => self.send(request).await,
+            Err(error) => Err(kube::Error::BuildRequest(error)),
+        };
+        match answer.map_err(Refusal::from).and_then(|answer| answer.secret) {
             Ok(mut written) => {
                 wipe(&mut written);
                 Ok(())
@@ -135,9 +158,19 @@ impl Store {
 
     /// Sends and reads here and not with the client's own types, which log an answer they cannot read; this one holds
     /// keys.
-    async fn send(&self, request: Result<http::Request<Vec<u8>>, kube::Error>) -> Result<Secret, Refusal> {
-        let text = Zeroizing::new(self.client.request_text(request?).await?);
-        serde_json::from_str(&text).map_err(|_| Refusal::unreadable())
+    async fn send(&self, request: http::Request<Vec<u8>>) -> Result<Answer, kube::Error> {
+        let (parts, body) = self.client.send(request.map(Body::from)).await?.into_parts();
+        let date = parts.headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok());
+        let text = Zeroizing::new(body.collect_bytes().await?.to_vec());
+        let secret = if parts.status.is_success() {
+            serde_json::from_slice(&text).map_err(|_| Refusal::unreadable())
+        } else {
+            let unreadable = || Status::failure(parts.status.as_str(), "").with_code(parts.status.as_u16());
+            let status = serde_json::from_slice::<Status>(&text).unwrap_or_else(|_| unreadable());
+            Err(Refusal::from(kube::Error::Api(status.boxed())))
+        };
+        Ok(Answer { secret, date })
     }
 
     fn requests(&self) -> Request {

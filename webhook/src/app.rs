@@ -31,6 +31,9 @@ const STEPS: drain::Steps = drain::Steps { linger: Duration::from_secs(5), deadl
 /// are short. Bodies are not held here.
 const BUFFER: usize = 8 * 1024;
 
+/// Open files that are kept for probes, scrapes, the API server's own connections and what a process has besides.
+const RESERVE: u64 = 256;
+
 /// Runs the webhook until a signal ends it.
 ///
 /// # Errors
@@ -117,6 +120,11 @@ impl App {
         let Self { config, client, version, watches, certificate, cluster, admissions, healer } = self;
         let tls = certificate.server_config();
         let drain = draining.clone();
+        let leadership = certificate.leadership();
+        let electing = async {
+            leadership.run(draining.clone()).await;
+            Ok(())
+        };
         let (known, asked) = oneshot::channel();
         let healing = async {
             if let Some(healer) = healer {
@@ -135,16 +143,40 @@ impl App {
             // Nobody waits for them where nobody heals.
             let _ = known.send(Arc::clone(&settings));
             let router = http::router(Admission::new(settings, cluster), admissions);
-            let limits = Limits { buffer: BUFFER, ..Limits::default() };
-            Ok(door.serve_tls(tls, router, limits, draining).await?)
+            let limits = Limits::default();
+            let limits =
+                Limits { buffer: BUFFER, connections: connections(open_files(), limits.connections), ..limits };
+            Ok(door.serve_tls(tls, router, limits, draining.clone()).await?)
         };
         tokio::select! {
-            // Together, so that the lease is given back before the end.
-            served = async { tokio::try_join!(serving, healing) } => served.map(drop),
+            // Together, so that leases are given back before the end.
+            served = async { tokio::try_join!(serving, healing, electing) } => served.map(drop),
             () = watches.run() => anyhow::bail!("the watch of service accounts ended"),
             () = certificate.run() => anyhow::bail!("the care for the certificate ended"),
         }
     }
+}
+
+/// How many files may be open. Container runtimes give a low limit that every process may raise, as Go's do by themselves.
+fn open_files() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limits = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limits.maximum, ..limits };
+    let raised = setrlimit(Resource::Nofile, raised).map(|()| raised);
+    raised.unwrap_or(limits).current
+}
+
+/// As many connections as are wanted and can be had, with room for probes.
+fn connections(open_files: Option<u64>, wanted: usize) -> usize {
+    let most = open_files.and_then(|files| usize::try_from(files.saturating_sub(RESERVE)).ok());
+    let most = most.unwrap_or(wanted).clamp(1, wanted);
+    if most < wanted {
+        tracing::warn!(
+            connections = most,
+            "Fewer connections are taken at once than should be: raise the limit of open files"
+        );
+    }
+    most
 }
 
 /// The settings, with what depends on the cluster.
@@ -160,4 +192,18 @@ async fn settings(config: Config, client: &Client) -> Settings {
         *served = capabilities::has_trust_bundles(client).await;
     }
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::connections;
+
+    #[test]
+    fn probes_have_room_where_few_files_may_be_open() {
+        for (files, expected) in
+            [(None, 2048), (Some(1 << 20), 2048), (Some(2304), 2048), (Some(1024), 768), (Some(64), 1)]
+        {
+            assert_eq!(connections(files, 2048), expected, "{files:?}");
+        }
+    }
 }

@@ -1,12 +1,14 @@
 //! The command line: each flag is also a variable.
 
 mod heal;
+mod lifetimes;
 mod policy;
 
 pub use policy::PolicyArgs;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 pub(crate) use heal::{HealArgs, HealMode};
+pub(crate) use lifetimes::LifetimeArgs;
 use podbadge_runtime::args::{AdminArgs, LogArgs, without_empty_variables};
 pub(crate) use policy::{AnnotatedServiceAccounts, Level, NativeSidecar, SidecarMode, TokenEndpointArgs};
 use std::{net::SocketAddr, path::PathBuf};
@@ -43,6 +45,9 @@ pub struct Args {
     #[arg(long, env = "PODBADGE_TLS_SECRET", value_name = "NAME", default_value = "podbadge-webhook-tls")]
     pub(crate) tls_secret: String,
 
+    #[command(flatten)]
+    pub(crate) lifetimes: LifetimeArgs,
+
     /// MutatingWebhookConfiguration that names this webhook; its caBundle is kept with --tls=self-managed
     #[arg(long, env = "PODBADGE_WEBHOOK_CONFIGURATION", value_name = "NAME", default_value = "podbadge-webhook")]
     pub(crate) webhook_configuration: String,
@@ -57,6 +62,10 @@ pub struct Args {
 
     #[command(flatten)]
     pub(crate) heal: HealArgs,
+
+    /// Name of this pod, by which replicas agree who leads
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pub(crate) pod_name: Option<String>,
 
     /// Namespace of this webhook
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE", default_value = "podbadge-system")]

@@ -1,6 +1,7 @@
 //! Checked settings: what the command line asks for, in types that hold only what can be done.
 
 mod heal;
+mod lifetimes;
 mod policy;
 mod sidecar_variables;
 mod token_endpoint;
@@ -9,9 +10,12 @@ pub use heal::Heal;
 pub use policy::Policy;
 
 use crate::args::{Args, Tls, TlsVersion};
-use podbadge_certs::resolver::MinVersion;
+use podbadge_certs::{
+    policy::{Policy as Lifetimes, Unfit},
+    resolver::MinVersion,
+};
 use podbadge_webhook_core::settings::Settings;
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, process, time::SystemTime};
 
 /// The process's settings.
 #[derive(Clone, Debug)]
@@ -41,6 +45,8 @@ pub struct Certificate {
     pub namespace: String,
     /// Where it comes from.
     pub source: Source,
+    /// The name of this process in the Lease by which one replica writes it.
+    pub holder: String,
 }
 
 /// Where the serving certificate comes from.
@@ -56,6 +62,8 @@ pub enum Source {
         webhook_configuration: String,
         /// The ValidatingWebhookConfiguration that does, if there is one.
         validating_webhook_configuration: Option<String>,
+        /// How long it lives.
+        lifetimes: Box<Lifetimes>,
     },
 }
 
@@ -75,6 +83,9 @@ pub enum Invalid {
     /// Settings that do not go together.
     #[error("{0}")]
     Together(&'static str),
+    /// Lifetimes of certificates that do not go together.
+    #[error("--tls-authority-lifetime, --tls-leaf-lifetime and what goes with them: {0}")]
+    Lifetimes(Unfit),
 }
 
 impl TryFrom<Args> for Config {
@@ -82,7 +93,13 @@ impl TryFrom<Args> for Config {
 
     fn try_from(args: Args) -> Result<Self, Invalid> {
         let name = |flag, value: String| check(flag, value, "a Kubernetes name", is_name);
-        let heal = heal::read(args.heal, &args.webhook_configuration)?;
+        // Outside of a pod nobody else has both.
+        let started = || SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
+        let holder = match args.pod_name {
+            Some(pod) => name("--pod-name", pod)?,
+            None => format!("podbadge-webhook-{}-{}", process::id(), started()),
+        };
+        let heal = heal::read(&args.heal, holder.clone(), &args.webhook_configuration)?;
         let source = match (args.tls, args.tls_dir) {
             (Tls::Files, dir) => Source::Files(dir.unwrap_or_default()),
             (Tls::SelfManaged, _) => Source::SelfManaged {
@@ -92,12 +109,14 @@ impl TryFrom<Args> for Config {
                     .validating_webhook_configuration
                     .map(|value| name("--validating-webhook-configuration", value))
                     .transpose()?,
+                lifetimes: lifetimes::read(&args.lifetimes)?.into(),
             },
         };
         let certificate = Certificate {
             service: name("--service", args.service)?,
             namespace: name("--namespace", args.namespace)?,
             source,
+            holder,
         };
         let Policy { settings, native_sidecar } = args.policy.try_into()?;
         Ok(Self {

@@ -10,19 +10,20 @@
 mod asked;
 mod cluster;
 mod findings;
-mod lease;
 mod metrics;
 mod report;
 mod rounds;
 
-use crate::{config, lookup::Index};
+use crate::{
+    config,
+    lease::{Lease, Standing},
+    lookup::Index,
+};
 use kube::Client;
 use podbadge_runtime::{drain::Drain, metrics::Registry, ready::Readiness};
 use podbadge_webhook_core::{
-    heal::{
-        election::{Election, Terms},
-        evictions::Limits,
-    },
+    election::{Election, Terms},
+    heal::evictions::Limits,
     settings::Settings,
 };
 use std::{sync::Arc, time::Duration};
@@ -97,18 +98,18 @@ impl Healer {
         };
         let Some(settings) = settings else { return };
         let election = Election::new(self.config.holder.clone(), Terms::default());
-        let lease = lease::Lease::new(self.client.clone(), &self.namespace, format!("{}-heal", self.service));
-        let (leads, leading) = watch::channel(None);
+        let lease = Lease::new(self.client.clone(), &self.namespace, format!("{}-heal", self.service));
+        let (stands, standing) = watch::channel(Standing::default());
         tokio::select! {
-            () = lease.keep(election, &leads, draining.started()) => {}
-            () = self.lead(&settings, leading) => {}
+            () = lease.keep(election, &stands, draining.started()) => {}
+            () = self.lead(&settings, standing) => {}
         }
     }
 
     /// Goes the rounds whenever this replica leads.
-    async fn lead(&self, settings: &Settings, mut leading: watch::Receiver<Option<Instant>>) {
-        let still = |until: &Option<Instant>| until.is_some_and(|until| until > Instant::now());
-        while leading.wait_for(still).await.is_ok() {
+    async fn lead(&self, settings: &Settings, mut standing: watch::Receiver<Standing>) {
+        let leads = |standing: &Standing| standing.leads_until().is_some_and(|until| until > Instant::now());
+        while standing.wait_for(leads).await.is_ok() {
             tracing::info!("Leads: looks for pods that were left behind");
             self.metrics.leads(true);
             // What another leader remembered is gone with it.
@@ -116,7 +117,7 @@ impl Healer {
                 rounds::Rounds::new(self, settings, Limits { per_minute: self.config.per_minute, ..Limits::default() });
             tokio::select! {
                 () = rounds.run() => {}
-                () = ended(&mut leading) => {}
+                () = ended(&mut standing) => {}
             }
             self.metrics.leads(false);
             tracing::info!("Leads no more");
@@ -125,12 +126,12 @@ impl Healer {
 }
 
 /// Waits until the lease has run out, or was lost.
-async fn ended(leading: &mut watch::Receiver<Option<Instant>>) {
+async fn ended(standing: &mut watch::Receiver<Standing>) {
     loop {
-        let Some(until) = *leading.borrow_and_update() else { return };
+        let Some(until) = standing.borrow_and_update().leads_until() else { return };
         tokio::select! {
             () = sleep_until(until) => return,
-            changed = leading.changed() => if changed.is_err() { return },
+            changed = standing.changed() => if changed.is_err() { return },
         }
     }
 }

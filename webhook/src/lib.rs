@@ -6,6 +6,7 @@
 //!                                                     index <- watches of service accounts and namespaces
 //!
 //! lease -> heal: rounds over pods -> core::heal -> events, metrics, evictions
+//! lease -> tls: certs, of whom one writes
 //! ```
 
 pub mod admit;
@@ -16,7 +17,9 @@ mod capabilities;
 pub mod config;
 pub mod heal;
 pub mod http;
+mod lease;
 pub mod lookup;
 pub mod metrics;
 pub mod review;
 mod tls;
+mod trouble;

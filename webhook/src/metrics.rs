@@ -1,7 +1,7 @@
 //! What the webhook counts: every label comes from a closed set.
 
 use crate::advise;
-use podbadge_certs::event::Event;
+use podbadge_certs::event::{Event, Step};
 use podbadge_runtime::metrics::Registry;
 use podbadge_webhook_core::{decision::Reason, denial::Denial};
 use prometheus_client::{
@@ -92,6 +92,8 @@ pub struct Certificates {
     generation: Gauge,
     issued: Counter,
     injected: Counter,
+    leader: Gauge,
+    skew: Gauge,
     failed: Family<StepLabels, Counter>,
 }
 
@@ -201,14 +203,25 @@ impl Certificates {
             generation: Gauge::default(),
             issued: Counter::default(),
             injected: Counter::default(),
+            leader: Gauge::default(),
+            skew: Gauge::default(),
             failed: Family::default(),
         };
-        let Self { expiry, generation, issued, injected, failed } = &certificates;
+        let Self { expiry, generation, issued, injected, leader, skew, failed } = &certificates;
+        for step in Step::ALL {
+            let _ = failed.get_or_create(&StepLabels { step: Label(step.as_str()) });
+        }
         let registry = registry.sub_registry_with_prefix("certificate");
         registry.register("expiry_timestamp_seconds", "When the certificate that is served ends", expiry.clone());
         registry.register("generation", "How often another certificate was served", generation.clone());
         registry.register("issued", "Certificates made by this replica", issued.clone());
         registry.register("injected", "Changes of caBundle made by this replica", injected.clone());
+        registry.register("leader", "Whether this replica writes the certificates that all serve", leader.clone());
+        registry.register(
+            "clock_skew_seconds",
+            "How far the clock is behind the API server's, if by much",
+            skew.clone(),
+        );
         registry.register("failures", "Failed steps in the care for the certificate", failed.clone());
         certificates
     }
@@ -228,6 +241,12 @@ impl Certificates {
             }
             Event::Failed(step) => {
                 self.failed.get_or_create(&StepLabels { step: Label(step.as_str()) }).inc();
+            }
+            Event::Leads(leads) => {
+                self.leader.set(leads.into());
+            }
+            Event::Skewed(seconds) => {
+                self.skew.set(seconds);
             }
             Event::Ready | Event::Recovered => {}
         }

@@ -1,9 +1,9 @@
 //! The control plane of the cluster tests.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::process::{Failure, command, no_arguments, root, run, target};
+use crate::process::{Failure, cargo, command, root, run, target};
 
 const CONTROL_PLANE: [(&str, &str); 4] = [
     ("etcd", "go.etcd.io/etcd/server/v3"),
@@ -13,10 +13,45 @@ const CONTROL_PLANE: [(&str, &str); 4] = [
 ];
 
 /// Builds etcd, kube-apiserver, kube-controller-manager and kubectl into `target/control-plane/VERSION`, where the cluster
-/// tests look for them; what is there is kept.
+/// tests look for them; what is there is kept. `--kubernetes 1.30` takes that version's module instead of the newest.
 pub(crate) fn control_plane(arguments: &[String]) -> Result<(), Failure> {
-    no_arguments("control-plane", arguments)?;
     let module = root().join("tests/cluster/control-plane");
+    let folder = match arguments {
+        [] => built(&module)?,
+        [flag, version] if flag == "--kubernetes" => built(&module_of(&module, version)?)?,
+        _ => return Err(Failure::usage("control-plane takes nothing, or --kubernetes VERSION")),
+    };
+    println!("{}", folder.display());
+    Ok(())
+}
+
+/// Runs the cluster suite; `--kubernetes 1.30` on that version. Further arguments are the suite's own.
+pub(crate) fn cluster(arguments: &[String]) -> Result<(), Failure> {
+    let mut command = cargo();
+    command.args(["test", "--locked", "--package", "podbadge-cluster-tests", "--test", "cluster", "--"]);
+    let rest = match arguments {
+        [flag, version, rest @ ..] if flag == "--kubernetes" => {
+            let module = module_of(&root().join("tests/cluster/control-plane"), version)?;
+            command.env("KUBEBUILDER_ASSETS", built(&module)?);
+            rest
+        }
+        rest => rest,
+    };
+    run(command.args(rest))
+}
+
+/// The module of a version other than the newest.
+fn module_of(newest: &Path, version: &str) -> Result<PathBuf, Failure> {
+    let module = newest.join(version);
+    let is_plain = version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if is_plain && module.join("go.mod").is_file() {
+        Ok(module)
+    } else {
+        Err(Failure::usage(format!("there is no Kubernetes {version} below {}", newest.display())))
+    }
+}
+
+fn built(module: &Path) -> Result<PathBuf, Failure> {
     let manifest = module.join("go.mod");
     let text = fs::read_to_string(&manifest).map_err(|error| failed(&manifest, &error))?;
     let version = kubernetes_version(&text)
@@ -31,7 +66,7 @@ pub(crate) fn control_plane(arguments: &[String]) -> Result<(), Failure> {
             continue;
         }
         run(command("go")
-            .current_dir(&module)
+            .current_dir(module)
             .env("CGO_ENABLED", "0")
             .args(["build", "-trimpath", "-ldflags", &flags, "-o"])
             .arg(&next)
@@ -39,8 +74,7 @@ pub(crate) fn control_plane(arguments: &[String]) -> Result<(), Failure> {
         // A build that is cut short leaves nothing that looks whole.
         fs::rename(&next, &last).map_err(|error| failed(&last, &error))?;
     }
-    println!("{}", folder.display());
-    Ok(())
+    Ok(folder)
 }
 
 pub(crate) fn failed(path: &Path, error: &std::io::Error) -> Failure {

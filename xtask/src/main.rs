@@ -42,8 +42,13 @@ const RECIPES: &[Recipe] = &[
     },
     Recipe {
         name: "control-plane",
-        summary: "build etcd and Kubernetes for the cluster tests, once",
+        summary: "build etcd and Kubernetes for the cluster tests, once; --kubernetes 1.30 that version",
         work: control_plane::control_plane,
+    },
+    Recipe {
+        name: "cluster",
+        summary: "the cluster tests; --kubernetes 1.30 on that version, further arguments are passed on",
+        work: control_plane::cluster,
     },
     Recipe {
         name: "release",

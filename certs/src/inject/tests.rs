@@ -13,7 +13,7 @@ fn injector(cluster: &Cluster) -> Injector {
 
 fn bundle() -> Bundle {
     let authority = issue::authority(&Policy::default(), BASE).unwrap();
-    Bundle::default().succeeded_by(authority.certificate().clone(), BASE)
+    Bundle::default().succeeded_by(authority.certificate().clone())
 }
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn every_entry_gets_the_bundle_and_keeps_the_rest() {
     let before = without(cluster.objects().configurations[CONFIGURATION].clone());
     let (injector, bundle) = (injector(&cluster), bundle());
     let live = injector.read().await.unwrap();
-    assert!(!live.trusts(bundle.signing().unwrap()) && live.bundle().is_empty());
+    assert!(!live.shared().contains(bundle.signing().unwrap()) && live.bundle().is_empty());
     assert!(injector.apply(&live, &bundle).await.unwrap());
     assert_eq!(cluster.ca_bundle(), bundle);
     assert_eq!(without(cluster.objects().configurations[CONFIGURATION].clone()), before);
@@ -40,7 +40,7 @@ async fn nothing_is_written_where_nothing_differs() {
     let (injector, bundle) = (injector(&cluster), bundle());
     injector.apply(&injector.read().await.unwrap(), &bundle).await.unwrap();
     let live = injector.read().await.unwrap();
-    assert!(live.trusts(bundle.signing().unwrap()));
+    assert!(live.shared().contains(bundle.signing().unwrap()));
     assert_eq!(live.bundle(), bundle);
     assert!(!injector.apply(&live, &bundle).await.unwrap());
     assert_eq!(cluster.objects().writes, ["PATCH configurations"]);
@@ -58,7 +58,7 @@ async fn an_entry_that_lost_its_bundle_or_holds_garbage_gets_it_back() {
         cluster.objects().configurations.get_mut(CONFIGURATION).unwrap()["webhooks"][entry]["clientConfig"]["caBundle"] =
             spoiled;
         let live = injector.read().await.unwrap();
-        assert!(!live.trusts(bundle.signing().unwrap()));
+        assert!(!live.shared().contains(bundle.signing().unwrap()));
         assert_eq!(live.bundle(), bundle, "the first that trusts anything");
         assert!(injector.apply(&live, &bundle).await.unwrap());
         assert_eq!(cluster.ca_bundle(), bundle);
@@ -99,10 +99,10 @@ async fn a_validating_configuration_is_kept_as_well_where_there_is_one() {
 
     cluster.add_validating();
     let live = injector.read().await.unwrap();
-    assert!(!live.trusts(bundle.signing().unwrap()));
+    assert!(!live.shared().contains(bundle.signing().unwrap()));
     assert!(injector.apply(&live, &bundle).await.unwrap());
     let written = injector.read().await.unwrap();
-    assert!(written.trusts(bundle.signing().unwrap()));
+    assert!(written.shared().contains(bundle.signing().unwrap()));
     let client_config = |key| cluster.objects().configurations[key]["webhooks"][0]["clientConfig"].clone();
     assert_eq!(client_config(VALIDATING), client_config(CONFIGURATION));
 

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     fake::{BASE, names},
     material::Error as Fault,
+    policy::Lifetime,
     state::State,
 };
 
@@ -26,7 +27,7 @@ fn an_authority_signs_leaves_and_no_authorities() {
     assert!(parsed.key_usage().unwrap().unwrap().value.key_cert_sign());
     let validity = authority.certificate().validity();
     assert_eq!(validity.not_before, BASE - policy.backdate);
-    assert_eq!(validity.not_after, BASE + policy.authority);
+    assert_eq!(validity.not_after, BASE + policy.authority.valid);
 }
 
 #[test]
@@ -41,12 +42,12 @@ fn a_leaf_is_for_the_service_and_for_serving_only() {
     assert_eq!(names.len(), 3);
     assert!(!parsed.basic_constraints().unwrap().unwrap().value.ca);
     assert!(parsed.extended_key_usage().unwrap().unwrap().value.server_auth);
-    assert_eq!(leaf.validity().not_after, BASE + 10 * DAY + policy.leaf);
+    assert_eq!(leaf.validity().not_after, BASE + 10 * DAY + policy.leaf.valid);
 }
 
 #[test]
 fn a_leaf_never_outlives_its_authority() {
-    let policy = Policy { authority: 30 * DAY, leaf: 90 * DAY, ..Policy::default() };
+    let policy = Policy { authority: Lifetime::of(30 * DAY), ..Policy::default() };
     let authority = authority(&policy, BASE).unwrap();
     let leaf = leaf(&authority, &names(), &policy, BASE + 20 * DAY).unwrap();
     assert_eq!(leaf.validity().not_after, authority.certificate().validity().not_after);
@@ -58,8 +59,8 @@ fn authorities_differ_in_name_and_another_ones_leaf_is_refused() {
     let (one, two) = (authority(&policy, BASE).unwrap(), authority(&policy, BASE + DAY).unwrap());
     assert_ne!(parsed(one.certificate()).subject().to_string(), parsed(two.certificate()).subject().to_string());
     let leaf = leaf(&one, &names(), &policy, BASE + DAY).unwrap();
-    assert_eq!(one.verify(&leaf, &names(), BASE + DAY), Ok(()));
-    assert_eq!(two.verify(&leaf, &names(), BASE + DAY), Err(Fault::Authority));
+    assert_eq!(one.certificate().verify(&leaf, &names(), BASE + DAY), Ok(()));
+    assert_eq!(two.certificate().verify(&leaf, &names(), BASE + DAY), Err(Fault::Authority));
 }
 
 #[test]
@@ -74,7 +75,7 @@ fn a_certificate_that_may_not_sign_is_no_authority() {
         (crate::state::CA_KEY.to_owned(), whole.leaf.key().pem().to_vec().into()),
     ]);
     let state = State::parse(Some(&data), &names(), BASE);
-    let action = crate::plan::next(&state, &Policy::default(), BASE);
+    let action = crate::plan::next(&state, &crate::plan::View::default(), &Policy::default(), BASE);
     assert_eq!(action, crate::plan::Action::NewAuthority(crate::plan::Why::Unusable));
 }
 

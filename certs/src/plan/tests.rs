@@ -14,20 +14,21 @@ fn made(trusted: &Bundle) -> Whole {
 }
 
 fn planned(data: Option<&Data>, now: OffsetDateTime) -> Action {
-    next(&State::parse(data, &names(), now), &Policy::default(), now)
+    next(&State::parse(data, &names(), now), &View::default(), &Policy::default(), now)
 }
 
 #[test]
 fn time_alone_moves_through_the_renewals() {
-    // A leaf of 90 days backdated by an hour: two thirds are over an hour's third before day 60. An authority of 365
-    // days: before day 243.3.
+    // Two thirds of a leaf's 90 days, and of an authority's 365: 243.3.
     let whole = made(&Bundle::default());
     for (now, action) in [
         (BASE, Action::Keep),
         (BASE + 59 * DAY, Action::Keep),
-        (BASE + 60 * DAY - 20 * HOUR / 60, Action::NewLeaf(Why::Ending)),
+        (BASE + 60 * DAY - HOUR, Action::Keep),
+        (BASE + 60 * DAY, Action::NewLeaf(Why::Ending)),
         (BASE + 89 * DAY, Action::NewLeaf(Why::Ending)),
         (BASE + 91 * DAY, Action::NewLeaf(Why::Unusable)),
+        (BASE + 243 * DAY, Action::NewLeaf(Why::Unusable)),
         (BASE + 244 * DAY, Action::NewAuthority(Why::Ending)),
         (BASE + 366 * DAY, Action::NewAuthority(Why::Unusable)),
         (BASE - 2 * HOUR, Action::NewAuthority(Why::Unusable)),
@@ -87,54 +88,142 @@ fn a_leaf_for_other_names_or_of_another_authority_is_made_anew() {
 }
 
 #[test]
-fn an_old_authority_is_trusted_for_the_overlap_and_then_no_longer() {
-    let policy = Policy::default();
-    let old = issue::whole(&names(), &policy, &Bundle::default(), BASE - 200 * DAY).unwrap();
-    let data = made(&old.bundle).to_data();
-    assert_eq!(planned(Some(&data), BASE + policy.overlap - HOUR), Action::Keep);
-    assert_eq!(planned(Some(&data), BASE + policy.overlap), Action::Retire);
+fn what_a_shorter_policy_or_an_authoritys_end_left_short_is_replaced_in_its_last_third() {
+    let short = Policy { authority: Lifetime::of(30 * DAY), ..Policy::default() };
+    let whole = issue::whole(&names(), &short, &Bundle::default(), BASE).unwrap();
+    // Authority and leaf end on day 30; the default policy would have replaced the leaf on day 60.
+    let data = whole.to_data();
+    assert_eq!(planned(Some(&data), BASE + 19 * DAY), Action::Keep);
+    assert_eq!(planned(Some(&data), BASE + 21 * DAY), Action::NewAuthority(Why::Ending));
+    // Once a leaf is all that the end of its authority left, it is not made over and over.
+    let leaf = issue::leaf(&whole.authority, &names(), &short, BASE + 12 * DAY).unwrap();
+    let data = Whole { leaf, ..whole }.to_data();
+    assert_eq!(planned(Some(&data), BASE + 12 * DAY), Action::Keep);
+    assert_eq!(planned(Some(&data), BASE + 19 * DAY), Action::Keep);
 }
 
 #[test]
-fn bundles_keep_what_is_valid_newest_first_and_never_grow_without_end() {
+fn a_life_of_seconds_is_not_over_at_its_start() {
+    // Though validity begins an hour before.
+    let seconds = |valid, renewed_after| Lifetime {
+        valid: Duration::from_secs(valid),
+        renewed_after: Duration::from_secs(renewed_after),
+    };
+    let policy = Policy { authority: seconds(60, 10), leaf: seconds(30, 5), ..Policy::default() };
+    let data = issue::whole(&names(), &policy, &Bundle::default(), BASE).unwrap().to_data();
+    for (after, action) in [
+        (0, Action::Keep),
+        (4, Action::Keep),
+        (5, Action::NewLeaf(Why::Ending)),
+        (10, Action::NewAuthority(Why::Ending)),
+    ] {
+        let now = BASE + Duration::from_secs(after);
+        assert_eq!(next(&State::parse(Some(&data), &names(), now), &View::default(), &policy, now), action, "{after}");
+    }
+}
+
+#[test]
+fn an_old_authority_is_trusted_for_the_overlap_and_until_all_follow() {
+    let policy = Policy::default();
+    let old = issue::whole(&names(), &policy, &Bundle::default(), BASE - 200 * DAY).unwrap();
+    let data = made(&old.bundle).to_data();
+    let after = |now: OffsetDateTime, steady: Option<Duration>| {
+        let view = View { steady, ..View::default() };
+        next(&State::parse(Some(&data), &names(), now), &view, &policy, now)
+    };
+    let followed = Some(2 * policy.follow());
+    assert_eq!(after(BASE + policy.overlap - HOUR, Some(2 * DAY)), Action::Keep);
+    assert_eq!(after(BASE + policy.overlap, followed), Action::Retire);
+    assert_eq!(after(BASE + policy.overlap, followed.map(|followed| followed - Duration::from_secs(1))), Action::Keep);
+    assert_eq!(after(BASE + 3 * policy.overlap, None), Action::Keep, "as after a jump of the clock, or a restart");
+}
+
+#[test]
+fn what_nobody_served_yet_is_put_back() {
+    let view = View { remembers: true, ..View::default() };
+    let ask = |data: Option<&Data>| next(&State::parse(data, &names(), BASE), &view, &Policy::default(), BASE);
+    assert_eq!(ask(None), Action::Restore);
+    assert_eq!(ask(Some(&made(&Bundle::default()).to_data())), Action::Keep);
+}
+
+#[test]
+fn what_is_trusted_is_taken_in_where_the_history_is_another() {
+    let policy = Policy::default();
+    let [old, middle, new] =
+        [20, 10, 0].map(|ago| issue::authority(&policy, BASE - ago * DAY).unwrap().certificate().clone());
+    let bundle = |all: &[&Certificate]| {
+        all.iter().rev().fold(Bundle::default(), |bundle, one| bundle.succeeded_by((*one).clone()))
+    };
+    let (soon, later) = (false, true);
+    for (what, stored, live, followed, expected, is_new) in [
+        ("all is well", bundle(&[&new, &old]), bundle(&[&new, &old]), soon, bundle(&[&new, &old]), false),
+        ("nothing is trusted yet", bundle(&[&new]), bundle(&[]), soon, bundle(&[&new]), false),
+        ("not yet injected", bundle(&[&new, &old]), bundle(&[&old]), later, bundle(&[&new, &old]), false),
+        ("retired, not yet injected", bundle(&[&new]), bundle(&[&new, &old]), later, bundle(&[&new]), false),
+        ("lost at a rotation", bundle(&[&new]), bundle(&[&new, &old]), soon, bundle(&[&new, &old]), true),
+        ("from a backup", bundle(&[&old]), bundle(&[&new]), later, bundle(&[&old, &new]), true),
+        ("from a backup, at a rotation", bundle(&[&old]), bundle(&[&new, &old]), soon, bundle(&[&old, &new]), true),
+        ("from another one's", bundle(&[&new]), bundle(&[&middle, &old]), later, bundle(&[&new, &middle, &old]), true),
+        ("deleted", bundle(&[]), bundle(&[&new, &old]), soon, bundle(&[&new, &old]), true),
+    ] {
+        assert_eq!(stored.adopting(&live, followed), (expected, is_new), "{what}");
+    }
+    let data = made(&Bundle::default()).to_data();
+    let view = View { adopted: true, steady: Some(9 * DAY), ..View::default() };
+    let state = State::parse(Some(&data), &names(), BASE + 2 * DAY);
+    assert_eq!(next(&state, &view, &policy, BASE + 2 * DAY), Action::Adopt);
+}
+
+#[test]
+fn bundles_keep_the_newest_first_and_never_grow_without_end() {
     let policy = Policy::default();
     let mut bundle = Bundle::default();
-    let made: Vec<Certificate> = (0..6)
+    let made: Vec<Certificate> = (0..10)
         .map(|day| issue::authority(&policy, BASE + day * DAY).unwrap().certificate().clone())
-        .inspect(|authority| bundle = bundle.succeeded_by(authority.clone(), BASE + 6 * DAY))
+        .inspect(|authority| bundle = bundle.succeeded_by(authority.clone()))
         .collect();
-    assert_eq!(bundle.signing(), Some(&made[5]));
+    assert_eq!(bundle.signing(), Some(&made[9]));
     let kept: Vec<bool> = made.iter().map(|authority| bundle.contains(authority)).collect();
-    assert_eq!(kept, [false, false, true, true, true, true]);
+    assert_eq!(kept, [false, false, true, true, true, true, true, true, true, true]);
     assert_eq!(Bundle::from_pem(bundle.to_pem().as_bytes()).as_ref(), Ok(&bundle));
-
-    // Those of day 2, 3, 4, 5 expire after day 367, 368, 369, 370.
-    let later = BASE + 368 * DAY + HOUR;
-    let newest = issue::authority(&policy, later).unwrap().certificate().clone();
-    let after = bundle.succeeded_by(newest.clone(), later);
-    let kept: Vec<bool> = made.iter().map(|authority| after.contains(authority)).collect();
-    assert_eq!(kept, [false, false, false, false, true, true]);
-    assert_eq!(after.signing(), Some(&newest));
-    let at_end = bundle.succeeded_by(newest, BASE + 400 * DAY);
-    assert!(!at_end.has_retired(), "the expired are gone");
 }
 
 #[test]
 fn a_new_authoritys_leaf_waits_until_api_servers_trust_it() {
     let policy = Policy::default();
-    let served = |made_at: OffsetDateTime| Served {
-        authority: issue::authority(&policy, made_at).unwrap().certificate().clone(),
-        not_after: made_at + policy.leaf,
+    let authority = |made_at| issue::authority(&policy, made_at).unwrap().certificate().clone();
+    let (old, new) = (authority(BASE - DAY), authority(BASE));
+    let served = Served { authority: old.clone(), ends: 100 * DAY };
+    let second = Duration::from_secs(1);
+    let ask = |served, candidate, trusted: Option<Duration>, uptime| {
+        publish(served, candidate, Trust { candidate: trusted, served: true }, &policy, uptime)
     };
-    let (old, new) = (served(BASE - DAY), served(BASE));
-    let settled = Some(policy.settle);
-    let ask = |served, candidate, trusted, now| publish(served, candidate, trusted, &policy, now);
 
-    assert_eq!(ask(None, &new, None, BASE), Publish::Now, "there is nothing to lose");
-    assert_eq!(ask(Some(&old), &old, None, BASE), Publish::Now, "trust does not change");
-    assert_eq!(ask(Some(&old), &new, None, BASE), Publish::In(policy.settle));
-    let a_second = Some(Duration::from_secs(1));
-    assert_eq!(ask(Some(&old), &new, a_second, BASE), Publish::In(policy.settle - Duration::from_secs(1)));
-    assert_eq!(ask(Some(&old), &new, settled, BASE), Publish::Now);
-    assert_eq!(ask(Some(&old), &new, None, BASE + 100 * DAY), Publish::Now, "the old one expired");
+    assert_eq!(ask(None, &new, None, DAY), Publish::Now, "there is nothing to lose");
+    assert_eq!(ask(Some(&served), &old, None, DAY), Publish::Now, "trust does not change");
+    assert_eq!(ask(Some(&served), &new, None, DAY), Publish::In(policy.settle));
+    assert_eq!(ask(Some(&served), &new, Some(second), DAY), Publish::In(policy.settle - second));
+    assert_eq!(ask(Some(&served), &new, Some(policy.settle), DAY), Publish::Now);
+    assert_eq!(ask(Some(&served), &new, None, 100 * DAY), Publish::Now, "the old one ended");
+
+    let lost = |candidate| publish(Some(&served), &new, Trust { candidate, served: false }, &policy, DAY);
+    assert_eq!(lost(Some(second)), Publish::Now, "only the new one is trusted");
+    assert_eq!(lost(None), Publish::In(policy.settle), "neither is");
+}
+
+#[test]
+fn a_replica_that_starts_in_a_rotation_is_ready_when_the_others_may_serve_the_new_leaf() {
+    let policy = Policy::default();
+    let alone = made(&Bundle::default()).bundle;
+    let rotated = made(&alone).bundle;
+    let second = Duration::from_secs(1);
+    for (trusted, bundle, is_ready) in [
+        (None, &alone, false),
+        (Some(Duration::ZERO), &alone, true),
+        (Some(Duration::ZERO), &rotated, false),
+        (Some(policy.settle - second), &rotated, false),
+        (Some(policy.settle), &rotated, true),
+    ] {
+        assert_eq!(ready(trusted, bundle, &policy), is_ready, "{trusted:?}");
+    }
 }

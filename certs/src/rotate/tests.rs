@@ -1,11 +1,11 @@
 use std::sync::{Arc, Mutex};
 
-use tokio::{sync::Barrier, task::JoinHandle, time::Instant};
+use tokio::{sync::Barrier, task::JoinHandle};
 
 use super::*;
 use crate::{
     fake::{BASE, CONFIGURATION, Cluster, NAMESPACE, SECRET, names},
-    material::Authority,
+    policy::Lifetime,
     state::{CA_CERT, TLS_CERT, TLS_KEY},
 };
 
@@ -13,9 +13,9 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// A life of an hour and a half, so that a test sees whole rotations.
-const SHORT: Policy = Policy {
-    authority: Duration::from_secs(5400),
-    leaf: Duration::from_secs(1200),
+pub(super) const SHORT: Policy = Policy {
+    authority: Lifetime { valid: Duration::from_secs(5400), renewed_after: Duration::from_secs(3600) },
+    leaf: Lifetime { valid: Duration::from_secs(1200), renewed_after: Duration::from_secs(800) },
     backdate: Duration::from_secs(30),
     overlap: Duration::from_secs(300),
     settle: Duration::from_secs(15),
@@ -24,18 +24,30 @@ const SHORT: Policy = Policy {
     patience: Duration::from_secs(15),
 };
 
-struct Replica {
-    serving: Serving,
+pub(super) struct Replica {
+    pub(super) serving: Serving,
     events: Arc<Mutex<Vec<Event>>>,
-    task: JoinHandle<Infallible>,
+    pub(super) part: watch::Sender<Part>,
+    pub(super) task: JoinHandle<Infallible>,
 }
 
 /// The tests' wall clock: paused, and moved with tokio's.
-fn clock(begin: Instant) -> impl Fn() -> OffsetDateTime {
+pub(super) fn clock(begin: Instant) -> impl Fn() -> OffsetDateTime {
     move || BASE + begin.elapsed()
 }
 
+/// One that writes without an election.
 fn start(cluster: &Cluster, policy: Policy, begin: Instant) -> Replica {
+    start_as(Part::Unled, cluster, policy, clock(begin))
+}
+
+pub(super) fn start_as(
+    part: Part,
+    cluster: &Cluster,
+    policy: Policy,
+    clock: impl Fn() -> OffsetDateTime + Send + Sync + 'static,
+) -> Replica {
+    let (part, parts) = watch::channel(part);
     let (serving, events) = (Serving::default(), Arc::new(Mutex::new(Vec::new())));
     let on = {
         let events = Arc::clone(&events);
@@ -49,12 +61,12 @@ fn start(cluster: &Cluster, policy: Policy, begin: Instant) -> Replica {
         names: names(),
         policy,
     };
-    let task = tokio::spawn(managed.run(serving.clone(), clock(begin), on));
-    Replica { serving, events, task }
+    let task = tokio::spawn(managed.run(serving.clone(), clock, parts, on));
+    Replica { serving, events, part, task }
 }
 
 impl Replica {
-    fn saw(&self, event: Event) -> bool {
+    pub(super) fn saw(&self, event: Event) -> bool {
         assert!(!self.task.is_finished(), "the loop never ends");
         self.events.lock().unwrap().contains(&event)
     }
@@ -63,7 +75,7 @@ impl Replica {
         self.events.lock().unwrap().clear();
     }
 
-    fn leaf(&self) -> Option<Certificate> {
+    pub(super) fn leaf(&self) -> Option<Certificate> {
         self.serving.current().map(|current| current.material.chain()[0].clone())
     }
 }
@@ -80,17 +92,7 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 /// Whether an API server that reads `caBundle` now accepts what the replica serves now.
 fn accepted(cluster: &Cluster, replica: &Replica, now: OffsetDateTime) -> bool {
     let Some(current) = replica.serving.current() else { return false };
-    let key = crate::material::Key::new(cluster.secret_field(crate::state::CA_KEY));
-    let bundle = cluster.ca_bundle();
-    let pem = bundle.to_pem();
-    let mut authorities = pem.split_inclusive("-----END CERTIFICATE-----\n").map(|one| {
-        let one = Bundle::from_pem(one.as_bytes()).unwrap();
-        one.signing().unwrap().clone()
-    });
-    authorities.any(|authority| {
-        // `verify` needs the certificate alone; a retired one's key is gone for good.
-        Authority::unchecked(authority, key.clone()).verify(&current.material, &names(), now).is_ok()
-    })
+    cluster.ca_bundle().signer_of(&current.material, &names(), now).is_some()
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,8 +105,9 @@ async fn a_first_start_makes_stores_injects_and_serves() {
     assert_eq!(cluster.ca_bundle(), Bundle::from_pem(&cluster.secret_field(CA_CERT)).unwrap());
     assert!(accepted(&cluster, &replica, BASE));
     assert_eq!(cluster.objects().writes, ["POST secrets", "PATCH configurations"]);
-    let not_after = BASE + Policy::default().leaf;
-    let events = replica.events.lock().unwrap().clone();
+    let not_after = BASE + Policy::default().leaf.valid;
+    let mut events = replica.events.lock().unwrap().clone();
+    events.retain(|event| *event != Event::Failed(Step::Lease));
     let published = Event::Published { generation: 1, not_after };
     assert_eq!(events, [Event::Issued, Event::Injected, published, Event::Ready]);
 }
@@ -117,7 +120,7 @@ async fn when_all_is_well_nothing_is_written() {
     replica.forget();
     tokio::time::sleep(HOUR).await;
     assert_eq!(cluster.objects().writes.len(), 2);
-    assert!(replica.events.lock().unwrap().is_empty());
+    assert!(replica.events.lock().unwrap().iter().all(|event| *event == Event::Failed(Step::Lease)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -232,7 +235,7 @@ async fn through_whole_rotations_every_replica_is_trusted_at_every_moment() {
     let replicas = [start(&cluster, SHORT, begin), start(&cluster, SHORT, begin)];
     until("ready", || replicas.iter().all(|replica| replica.saw(Event::Ready))).await;
     let (mut leaves, mut authorities) = (Vec::new(), Vec::new());
-    // An authority is replaced after 3,610 seconds (two thirds of 5,400 + 30, less the 30), a leaf after 790.
+    // An authority is replaced after 3,600 seconds, a leaf after 800.
     let mut seen = None;
     while begin.elapsed() < 2 * HOUR + HOUR / 2 {
         let now = clock(begin)();
@@ -254,4 +257,102 @@ async fn through_whole_rotations_every_replica_is_trusted_at_every_moment() {
     // One; one and its successor; the successor alone; and once more.
     let retired: Vec<bool> = authorities.iter().map(Bundle::has_retired).collect();
     assert_eq!(retired, [false, true, false, true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_writes_and_the_others_follow() {
+    let cluster = Cluster::new();
+    let begin = Instant::now();
+    let [one, two] = [Part::Follows, Part::Unknown].map(|part| start_as(part, &cluster, SHORT, clock(begin)));
+    tokio::time::sleep(60 * SECOND).await;
+    assert!(cluster.objects().writes.is_empty() && one.leaf().is_none(), "nobody leads");
+    two.part.send_replace(Part::Leads);
+    until("ready", || one.saw(Event::Ready) && two.saw(Event::Ready)).await;
+    assert!(two.saw(Event::Leads(true)) && two.saw(Event::Issued) && !one.saw(Event::Issued));
+
+    // The next one to lead repairs at once, and what follows has nothing to do.
+    let (before, writes) = (two.leaf(), cluster.objects().writes.len());
+    two.part.send_replace(Part::Follows);
+    cluster.objects().secret = None;
+    tokio::time::sleep(60 * SECOND).await;
+    assert!(two.saw(Event::Leads(false)) && cluster.objects().writes.len() == writes && two.leaf() == before);
+    one.part.send_replace(Part::Leads);
+    until("written", || cluster.objects().secret.is_some()).await;
+    until("followed", || two.leaf() != before && one.leaf() == two.leaf()).await;
+    assert!(one.saw(Event::Issued) && accepted(&cluster, &two, clock(begin)()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_starts_late_is_not_asked_before_api_servers_trust_what_it_serves() {
+    let cluster = Cluster::new();
+    let begin = Instant::now();
+    let one = start(&cluster, SHORT, begin);
+    until("ready", || one.saw(Event::Ready)).await;
+    let before = cluster.ca_bundle();
+    until("the authority is replaced", || cluster.ca_bundle() != before).await;
+    let (started, two) = (Instant::now(), start(&cluster, SHORT, begin));
+    until("ready", || two.saw(Event::Ready)).await;
+    assert!(started.elapsed() >= SHORT.settle, "{:?}", started.elapsed());
+    until("followed", || one.leaf() == two.leaf()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_backup_is_taken_over_while_what_is_served_stays_trusted() {
+    let cluster = Cluster::new();
+    let begin = Instant::now();
+    let replicas = [start(&cluster, SHORT, begin), start(&cluster, SHORT, begin)];
+    until("ready", || replicas.iter().all(|replica| replica.saw(Event::Ready))).await;
+    let backup = cluster.objects().secret.clone();
+    let old = cluster.ca_bundle();
+    cluster.objects().secret = None;
+    until("retired", || cluster.ca_bundle() != old && !cluster.ca_bundle().has_retired()).await;
+    cluster.objects().put_secret(backup);
+    let restored = Instant::now();
+    while restored.elapsed() < 20 * SHORT.settle {
+        assert!(replicas.iter().all(|replica| accepted(&cluster, replica, clock(begin)())), "{:?}", restored.elapsed());
+        tokio::time::sleep(SECOND / 4).await;
+    }
+    assert!(replicas.iter().all(|replica| {
+        old.signer_of(&replica.serving.current().unwrap().material, &names(), clock(begin)()).is_some()
+    }));
+    until("retired", || cluster.ca_bundle() == old).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_deleted_over_and_over_has_no_authority_more_than_replicas_serve() {
+    let cluster = Cluster::new();
+    let begin = Instant::now();
+    let replicas = [start(&cluster, SHORT, begin), start(&cluster, SHORT, begin)];
+    until("ready", || replicas.iter().all(|replica| replica.saw(Event::Ready))).await;
+    while begin.elapsed() < HOUR / 6 {
+        cluster.objects().secret = None;
+        for _ in 0..12 {
+            tokio::time::sleep(SECOND / 4).await;
+            assert!(replicas.iter().all(|replica| accepted(&cluster, replica, clock(begin)())));
+        }
+    }
+    until("at rest", || !cluster.ca_bundle().has_retired()).await;
+    assert_eq!(replicas[0].leaf(), replicas[1].leaf());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_api_servers_time_counts() {
+    let cluster = Cluster::new();
+    let begin = Instant::now();
+    cluster.objects().time = Some(Box::new(clock(begin)));
+    let wrong = Arc::new(Mutex::new(time::Duration::days(-20_000)));
+    let replica = {
+        let (wrong, right) = (Arc::clone(&wrong), clock(begin));
+        start_as(Part::Leads, &cluster, SHORT, move || right() + *wrong.lock().unwrap())
+    };
+    until("ready", || replica.saw(Event::Ready)).await;
+    assert!(replica.saw(Event::Skewed(20_000 * 24 * 60 * 60)));
+    let (leaf, writes) = (replica.leaf(), cluster.objects().writes.len());
+    for days in [20_000, -3, 400, 0] {
+        *wrong.lock().unwrap() = time::Duration::days(days);
+        tokio::time::sleep(100 * SECOND).await;
+        assert!(accepted(&cluster, &replica, clock(begin)()));
+    }
+    assert!(replica.saw(Event::Skewed(0)));
+    assert_eq!((replica.leaf(), cluster.objects().writes.len()), (leaf, writes), "no jump made anything new");
 }

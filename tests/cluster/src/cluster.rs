@@ -8,7 +8,7 @@ use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use podbadge_emulator::Running;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{OnceCell, RwLock};
 
@@ -31,6 +31,8 @@ pub struct Cluster {
     pub entra: Running,
     /// Held for writing by a test that takes something away from the others.
     pub whole: RwLock<()>,
+    /// The minor version of Kubernetes, as the 36 of 1.36.
+    pub minor: u32,
     renderer: Renderer,
     chart: Chart,
     installed: OnceCell<Result<(), String>>,
@@ -55,9 +57,13 @@ impl Cluster {
         let authority = folder.path().join("entra.pem");
         fs::write(&authority, entra.ca_pem()).context("the emulator's authority")?;
 
+        let version = client.apiserver_version().await?;
+        let minor = version.minor.trim_end_matches('+').parse().with_context(|| version.minor.clone())?;
         let renderer = Renderer {
             helm: tools.helm.clone(),
-            kubernetes: client.apiserver_version().await?.git_version,
+            kubernetes: version.git_version,
+            // The node here is as new as can be, which the webhook does not presume before all nodes are.
+            native_sidecar: minor < 32,
             authority: entra.authority_url().to_owned(),
         };
         let chart = renderer.render(&[])?;
@@ -68,7 +74,18 @@ impl Cluster {
         };
         let node = Node::start(client.clone(), settings).await?;
         let installed = OnceCell::new();
-        Ok(Self { client, node, control_plane, entra, whole: RwLock::new(()), renderer, chart, installed, folder })
+        Ok(Self {
+            client,
+            node,
+            control_plane,
+            entra,
+            whole: RwLock::new(()),
+            minor,
+            renderer,
+            chart,
+            installed,
+            folder,
+        })
     }
 
     /// Installs Podbadge, once.
@@ -86,6 +103,22 @@ impl Cluster {
     /// The chart refuses the values, or Podbadge does not become ready.
     pub async fn upgrade(&self, values: &[&str]) -> Result<()> {
         self.renderer.render(values)?.install(&self.client).await
+    }
+
+    /// The chart's objects with further values, as kubectl reads them.
+    ///
+    /// # Errors
+    /// The chart refuses the values.
+    pub fn manifests(&self, values: &[&str]) -> Result<String> {
+        Ok(self.renderer.render(values)?.manifests())
+    }
+
+    /// The chart's objects of one kind.
+    ///
+    /// # Errors
+    /// The chart refuses the values.
+    pub fn rendered(&self, values: &[&str], kind: &str) -> Result<Vec<Value>> {
+        Ok(self.renderer.render(values)?.of_kind(kind))
     }
 
     /// Installs Podbadge as it was.

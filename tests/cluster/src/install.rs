@@ -31,19 +31,23 @@ pub(crate) struct Renderer {
     pub(crate) kubernetes: String,
     /// The URL of Entra ID.
     pub(crate) authority: String,
+    /// Whether sidecars are to be native whatever the version.
+    pub(crate) native_sidecar: bool,
 }
 
 impl Renderer {
-    /// Renders the chart with the values that an operator would have to set, and with further ones, as `key=value`.
+    /// Renders the chart with the values that an operator would have to set, and with further ones, as `key=value`; a
+    /// list or an object is JSON.
     pub(crate) fn render(&self, values: &[&str]) -> Result<Chart> {
-        let Self { helm, kubernetes, authority } = self;
+        let Self { helm, kubernetes, authority, native_sidecar } = self;
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests/chart");
         let output = Command::new(helm)
             .args(["template", "podbadge"])
             .arg(chart)
             .args(["--namespace", NAMESPACE, "--kube-version", kubernetes])
             .args(["--set-string", &format!("azureTenantID={TENANT},authorityHost={authority}")])
-            .args(values.iter().flat_map(|value| ["--set", value]))
+            .args(native_sidecar.then_some(["--set", "sidecar.native=always"]).into_iter().flatten())
+            .args(values.iter().flat_map(|value| [if value.contains("=[") { "--set-json" } else { "--set" }, value]))
             .output()
             .with_context(|| format!("{} cannot be started", helm.display()))?;
         if !output.status.success() {
@@ -58,6 +62,16 @@ impl Renderer {
 }
 
 impl Chart {
+    /// All objects as one list, for kubectl.
+    pub(crate) fn manifests(&self) -> String {
+        json!({"apiVersion": "v1", "kind": "List", "items": self.objects}).to_string()
+    }
+
+    /// The objects of one kind.
+    pub(crate) fn of_kind(&self, kind: &str) -> Vec<Value> {
+        self.objects.iter().filter(|object| object["kind"] == kind).cloned().collect()
+    }
+
     /// The images of the webhook and of the sidecar, as the Deployment names them.
     pub(crate) fn images(&self) -> Result<(String, String)> {
         let deployment = self.objects.iter().find(|object| object["kind"] == "Deployment").context("no Deployment")?;

@@ -4,11 +4,14 @@ use std::net::Ipv4Addr;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::sandbox::{BRIDGE, HOST, PREFIX};
+
+/// The last two octets of the first pod's address.
+const FIRST: u16 = 0x0101;
 
 /// Gives out addresses from 10.77.1.0 on.
 #[derive(Debug, Default)]
@@ -27,7 +30,7 @@ pub(crate) struct Attachment {
 impl Network {
     pub(crate) async fn attach(&self) -> Result<Attachment> {
         let number = self.given.fetch_add(1, Ordering::Relaxed);
-        let [high, low] = number.checked_add(0x0101).context("no pod address is left")?.to_be_bytes();
+        let [high, low] = number.checked_add(FIRST).context("no pod address is left")?.to_be_bytes();
         let address = Ipv4Addr::new(10, 77, high, low);
         let namespace = format!("pod{number}");
         ip(
@@ -55,6 +58,22 @@ impl Network {
     pub(crate) async fn detach(&self, attachment: &Attachment) -> Result<()> {
         ip(&[], &format!("netns delete {}\n", attachment.namespace)).await
     }
+}
+
+/// Kills every process in a pod's network with SIGKILL, as a crash does.
+///
+/// # Errors
+/// No such pod, or nothing runs in it.
+pub async fn kill(pod: Ipv4Addr) -> Result<()> {
+    let [.., high, low] = pod.octets();
+    let number = u16::from_be_bytes([high, low]).checked_sub(FIRST).with_context(|| format!("{pod} is no pod's"))?;
+    let output = Command::new("ip").args(["netns", "pids", &format!("pod{number}")]).output().await?;
+    let pids = String::from_utf8(output.stdout)?;
+    let pids: Vec<&str> = pids.split_whitespace().collect();
+    ensure!(!pids.is_empty(), "nothing runs at {pod}");
+    let status = Command::new("kill").arg("-KILL").args(pids).status().await?;
+    ensure!(status.success(), "kill: {status}");
+    Ok(())
 }
 
 /// Keeps the API server's packets from a pod, and nothing else, until dropped: the pod can still be called.

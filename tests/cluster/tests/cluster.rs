@@ -7,6 +7,10 @@ mod admission;
 mod advice;
 #[path = "cluster/burst.rs"]
 mod burst;
+#[path = "cluster/certificates.rs"]
+mod certificates;
+#[path = "cluster/crash.rs"]
+mod crash;
 #[path = "cluster/fresh.rs"]
 mod fresh;
 #[path = "cluster/heal.rs"]
@@ -15,6 +19,8 @@ mod heal;
 mod identity;
 #[path = "cluster/injection.rs"]
 mod injection;
+#[path = "cluster/load.rs"]
+mod load;
 #[path = "cluster/node.rs"]
 mod node;
 #[path = "cluster/outage.rs"]
@@ -25,6 +31,8 @@ mod pod_security;
 mod pods;
 #[path = "cluster/resources.rs"]
 mod resources;
+#[path = "cluster/rights.rs"]
+mod rights;
 #[path = "cluster/second.rs"]
 mod second;
 #[path = "cluster/token_endpoint.rs"]
@@ -45,7 +53,7 @@ use podbadge_cluster_tests::tools::{Prepared, prepare};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-/// No test may hang: each ends within this.
+/// No test may hang: each ends within this, and the time that one of them may be told to take.
 const DEADLINE: Duration = Duration::from_secs(180);
 /// Tests wait far more than they work.
 const AT_ONCE: usize = 8;
@@ -68,6 +76,10 @@ struct Test {
     needs: Needs,
     body: Body,
 }
+
+/// Tests of what older versions of Kubernetes lack, each with the minor version that has it.
+const NEWER: [(&str, u32); 2] =
+    [("resources::resources_of_the_pod_are_shared", 34), ("token_endpoint::trusted_by_trust_bundles", 33)];
 
 macro_rules! tests {
     ($($needs:ident: $($module:ident :: $name:ident),* ;)*) => {
@@ -128,6 +140,11 @@ fn tests() -> Vec<Test> {
             outage::the_webhook_fails_for_a_second,
             burst::two_thousand_pods_while_the_replicas_are_replaced,
             burst::what_a_pod_costs,
+            crash::a_replica_is_killed_under_two_thousand_pods,
+            rights::each_is_used_and_none_is_lacking,
+            certificates::they_are_replaced_every_ten_seconds_under_load,
+            certificates::each_fault_is_repaired,
+            certificates::kubectl_sees_no_difference_after_a_rotation,
             fresh::a_gap_in_the_watch_is_survived,
             fresh::the_api_server_restarts,
             token_endpoint::trusted_by_a_config_map,
@@ -198,8 +215,15 @@ fn run_inside(mut arguments: Arguments, runtime: &Runtime, cluster: Cluster) -> 
         .into_iter()
         .map(|test| {
             let (cluster, handle) = (cluster.clone(), runtime.handle().clone());
-            Trial::test(test.name, move || {
-                handle.block_on(run_one(cluster, test)).map_err(|error| Failed::from(format!("{error:#}")))
+            let lacking = NEWER.iter().find(|(name, since)| *name == test.name && cluster.minor < *since);
+            Trial::ignorable_test(test.name, move || match lacking {
+                Some((_, since)) => {
+                    Ok(Completion::ignored_with(format!("Kubernetes 1.{since} is the first to have it")))
+                }
+                None => handle
+                    .block_on(run_one(cluster, test))
+                    .map(|()| Completion::Completed)
+                    .map_err(|error| Failed::from(format!("{error:#}"))),
             })
         })
         .collect();
@@ -221,11 +245,12 @@ async fn run_one(cluster: Arc<Cluster>, test: Test) -> Result<()> {
         cluster.podbadge().await?;
     }
     let scope = Scope::open(cluster.clone(), test.namespace()).await?;
+    let deadline = DEADLINE + certificates::rotation();
     // A panic must not keep the pods' last words from being shown.
-    let outcome = tokio::spawn(timeout(DEADLINE, (test.body)(scope.clone()))).await;
+    let outcome = tokio::spawn(timeout(deadline, (test.body)(scope.clone()))).await;
     let outcome = match outcome {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(_)) => Err(anyhow::anyhow!("not done within {} s", DEADLINE.as_secs())),
+        Ok(Err(_)) => Err(anyhow::anyhow!("not done within {} s", deadline.as_secs())),
         Err(panic) => match panic.into_panic().downcast::<String>() {
             Ok(message) => Err(anyhow::anyhow!(message)),
             Err(payload) => Err(anyhow::anyhow!(payload.downcast::<&str>().map_or("panicked", |message| *message))),

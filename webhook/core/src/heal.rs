@@ -22,7 +22,6 @@
 //!
 //! A pod that lived before its service account was annotated is missed, too: it is opted in and has no identity.
 
-pub mod election;
 pub mod evictions;
 pub mod owner;
 mod stale;

@@ -12,6 +12,7 @@ pub mod annotation;
 pub mod contract;
 pub mod decision;
 pub mod denial;
+pub mod election;
 pub mod heal;
 pub mod identity;
 pub mod patch;

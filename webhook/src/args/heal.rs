@@ -27,10 +27,6 @@ pub(crate) struct HealArgs {
         value_parser = clap::value_parser!(u16).range(1..=600)
     )]
     pub(crate) heal_evictions: u16,
-
-    /// Name of this pod, by which replicas agree who looks
-    #[arg(long, env = "POD_NAME", value_name = "NAME")]
-    pub(crate) pod_name: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

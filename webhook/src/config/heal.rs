@@ -2,11 +2,7 @@
 
 use super::{Invalid, check, is_name};
 use crate::args::{HealArgs, HealMode};
-use std::{
-    num::NonZeroU16,
-    process,
-    time::{Duration, SystemTime},
-};
+use std::{num::NonZeroU16, time::Duration};
 
 /// What is done about pods that were left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,24 +19,19 @@ pub struct Heal {
     pub holder: String,
 }
 
-pub(super) fn read(args: HealArgs, webhook_configuration: &str) -> Result<Option<Heal>, Invalid> {
-    let HealArgs { heal, heal_interval, heal_evictions, pod_name } = args;
+pub(super) fn read(args: &HealArgs, holder: String, webhook_configuration: &str) -> Result<Option<Heal>, Invalid> {
+    let &HealArgs { heal, heal_interval, heal_evictions } = args;
     let evict = match heal {
         HealMode::Off => return Ok(None),
         HealMode::Report => false,
         HealMode::Evict => true,
     };
     let name = |flag, value| check(flag, value, "a Kubernetes name", is_name);
-    // Outside of a pod nobody else has both.
-    let started = || SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
     Ok(Some(Heal {
         evict,
         interval: Duration::from_secs(heal_interval.into()),
         per_minute: NonZeroU16::new(heal_evictions).unwrap_or(NonZeroU16::MIN),
         webhook_configuration: name("--webhook-configuration", webhook_configuration.to_owned())?,
-        holder: match pod_name {
-            Some(pod) => name("--pod-name", pod)?,
-            None => format!("podbadge-webhook-{}-{}", process::id(), started()),
-        },
+        holder,
     }))
 }

@@ -170,3 +170,36 @@ fn a_custom_token_endpoint_is_whole_or_not_at_all() {
         assert!(error.contains(says), "{suffix} {audience}: {error}");
     }
 }
+
+#[test]
+fn certificates_live_as_long_as_the_operator_says() {
+    let lifetimes = |flags: &[&str]| match config(flags)?.certificate.source {
+        Source::SelfManaged { lifetimes, .. } => Ok::<_, String>(*lifetimes),
+        Source::Files(_) => Err("files".to_owned()),
+    };
+    assert_eq!(lifetimes(&[]), Ok(Lifetimes::default()));
+    let quick = [
+        "--tls-authority-lifetime=60",
+        "--tls-authority-renewal=10",
+        "--tls-leaf-lifetime=30",
+        "--tls-leaf-renewal=5",
+        "--tls-overlap=8",
+        "--tls-settle=2",
+        "--tls-poll=1",
+    ];
+    let read = lifetimes(&quick).unwrap();
+    let seconds = |duration: std::time::Duration| duration.as_secs();
+    assert_eq!([read.authority.valid, read.authority.renewed_after].map(seconds), [60, 10]);
+    assert_eq!([read.leaf.valid, read.leaf.renewed_after].map(seconds), [30, 5]);
+    assert_eq!([read.overlap, read.settle, read.poll, read.retry].map(seconds), [8, 2, 1, 1]);
+    for (flags, says) in [
+        (&["--tls-leaf-lifetime=9"][..], "9 is not in 10..="),
+        (&["--tls-settle=0"], "0 is not in 1..=3600"),
+        (&["--tls-leaf-lifetime=60", "--tls-leaf-renewal=60"], "60s is not before 60s"),
+        (&["--tls-authority-lifetime=7776000"], "is more than the 2592000s that are left of one when it is replaced"),
+        (&["--tls-overlap=74"], "the overlap must be at least 75s"),
+    ] {
+        let error = lifetimes(flags).unwrap_err();
+        assert!(error.contains(says), "{flags:?}: {error}");
+    }
+}

@@ -8,6 +8,7 @@ use super::{
     report::Reports,
 };
 use crate::lookup::{Entry, Facts};
+use crate::trouble::Trouble;
 use kube::Client;
 use podbadge_webhook_core::{
     contract,
@@ -45,10 +46,6 @@ struct Owners<'h> {
     client: &'h Client,
     read: HashMap<Box<str>, Option<String>>,
 }
-
-/// Failures in a row, logged once each.
-#[derive(Default)]
-pub(super) struct Trouble(Option<String>);
 
 // === impl Rounds ===
 
@@ -261,25 +258,5 @@ impl Owners<'_> {
         }
         let text = self.read.get(uid).and_then(Option::as_deref);
         Ok(text.and_then(|text| Owner::from_json(text).ok()).filter(|owner| owner.uid() == uid))
-    }
-}
-
-// === impl Trouble ===
-
-impl Trouble {
-    /// Says what went wrong, loudly if it is new.
-    pub(super) fn met(&mut self, reason: &str, what: &'static str) {
-        if self.0.as_deref() == Some(reason) {
-            tracing::debug!(reason, "{what}");
-        } else {
-            tracing::warn!(reason, "{what}");
-            self.0 = Some(reason.to_owned());
-        }
-    }
-
-    pub(super) fn over(&mut self) {
-        if self.0.take().is_some() {
-            tracing::info!("It works again");
-        }
     }
 }

@@ -3,6 +3,7 @@
 
 mod api_server;
 mod identities;
+mod overload;
 mod webhook;
 
 use api_server::ApiServer;

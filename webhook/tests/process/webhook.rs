@@ -41,7 +41,9 @@ impl Webhook {
         std::fs::write(path("kubeconfig"), kubeconfig).unwrap();
         std::fs::write(path("tls.crt"), &ca).unwrap();
         std::fs::write(path("tls.key"), certificate.signing_key.serialize_pem()).unwrap();
-        let mut child = AsyncCommand::new(PROGRAM)
+        // As many files as container runtimes allow at first.
+        let mut child = AsyncCommand::new("/bin/sh")
+            .args(["-c", "ulimit -S -n 1024; exec \"$0\" \"$@\"", PROGRAM])
             .args(["--listen-address=127.0.0.1:0", "--admin-address=127.0.0.1:0", "--tls=files", "--tls-dir"])
             .arg(files.path())
             .env_clear()

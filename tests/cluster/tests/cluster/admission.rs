@@ -54,16 +54,14 @@ pub(super) async fn unknown_fields_are_kept(scope: Scope) -> Result<()> {
     spec["schedulingGates"] = json!([{"name": "example.com/wait"}]);
     spec["readinessGates"] = json!([{"conditionType": "example.com/ready"}]);
     spec["setHostnameAsFQDN"] = json!(false);
-    spec["hostnameOverride"] = json!("other-name");
     spec["dnsConfig"] = json!({"options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}]});
     spec["topologySpreadConstraints"] = json!([{
         "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway",
         "labelSelector": {"matchLabels": {"app": "exotic"}}, "matchLabelKeys": ["pod-template-hash"],
         "nodeAffinityPolicy": "Ignore", "nodeTaintsPolicy": "Honor",
     }]);
-    spec["resources"] = json!({"requests": {"cpu": "100m"}, "limits": {"memory": "1Gi"}});
     spec["volumes"] = json!([
-        {"name": "picture", "image": {"reference": "example.com/picture:1", "pullPolicy": "IfNotPresent"}},
+        {"name": "picture", "emptyDir": {"sizeLimit": "1Mi"}},
         {"name": "claim", "ephemeral": {"volumeClaimTemplate": {"spec": {
             "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
         }}}},
@@ -72,23 +70,40 @@ pub(super) async fn unknown_fields_are_kept(scope: Scope) -> Result<()> {
     app["resizePolicy"] = json!([{"resourceName": "cpu", "restartPolicy": "NotRequired"}]);
     app["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 1}}});
     app["volumeMounts"] = json!([{"name": "picture", "mountPath": "/picture", "subPath": "small"}]);
-    app["restartPolicy"] = json!("Never");
-    app["restartPolicyRules"] = json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]);
     app["securityContext"] = json!({"procMount": "Default", "seccompProfile": {"type": "RuntimeDefault"}});
     app["env"] = json!([{"name": "EMPTY", "value": ""}, {"name": "CPU", "valueFrom": {"resourceFieldRef": {
         "resource": "limits.cpu", "divisor": "1m",
     }}}]);
 
+    let newest = scope.cluster.minor >= 36;
+    if newest {
+        add_newest(&mut pod);
+    }
+
     let (with, without) = with_and_without(&scope, &pod).await?;
     // The API server itself knows the fields: none was pruned before the comparison.
-    for field in ["hostnameOverride", "schedulingGates", "resources"] {
+    let fields = ["schedulingGates", "hostnameOverride", "resources"];
+    for field in &fields[..if newest { fields.len() } else { 1 }] {
         assert!(without["spec"][field] != Value::Null, "{field} is pruned");
     }
-    assert!(without["spec"]["containers"][0]["restartPolicyRules"] != Value::Null, "restartPolicyRules is pruned");
+    let rules = &without["spec"]["containers"][0]["restartPolicyRules"];
+    assert!(!newest || *rules != Value::Null, "restartPolicyRules is pruned");
     let app = container(&with, "app").context("app")?;
     assert_eq!(variable(app, "AZURE_CLIENT_ID").context("injected")?["value"], CLIENT);
     keeps(&without, &with, "pod");
     Ok(())
+}
+
+/// Fields that only the newest versions of Kubernetes know.
+fn add_newest(pod: &mut Value) {
+    let spec = &mut pod["spec"];
+    spec["hostnameOverride"] = json!("other-name");
+    spec["resources"] = json!({"requests": {"cpu": "100m"}, "limits": {"memory": "1Gi"}});
+    spec["volumes"][0] =
+        json!({"name": "picture", "image": {"reference": "example.com/picture:1", "pullPolicy": "IfNotPresent"}});
+    let app = &mut spec["containers"][0];
+    app["restartPolicy"] = json!("Never");
+    app["restartPolicyRules"] = json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]);
 }
 
 /// All of `before` is in `after`, in its place: only new fields, and new elements behind the old ones.

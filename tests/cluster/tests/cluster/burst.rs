@@ -20,7 +20,7 @@ const IN_FLIGHT: u32 = 64;
 const TIMED: usize = 200;
 
 /// A pod that is admitted, stored, and never runs.
-fn pod(name: &str, labels: Value, annotations: Value) -> Value {
+pub(crate) fn pod(name: &str, labels: Value, annotations: Value) -> Value {
     let mut pod = shell(name, "true");
     pod["metadata"]["labels"] = labels;
     pod["metadata"]["annotations"] = annotations;

@@ -1,12 +1,13 @@
-//! The Lease: read, decided about by `core::election`, and written with the version that was read.
+//! A Lease: read, decided about by `core::election`, and written with the version that was read.
 
+use crate::trouble::Trouble;
 use k8s_openapi::{
     api::coordination::v1::{Lease as Object, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
     jiff::Timestamp,
 };
 use kube::{Api, Client, api::PostParams};
-use podbadge_webhook_core::heal::election::{Election, Record, Step};
+use podbadge_webhook_core::election::{Election, Record, Step};
 use std::{future::Future, time::Duration};
 use tokio::{
     sync::watch,
@@ -16,39 +17,72 @@ use tokio::{
 /// How long a request may take: shorter than the holder's deadline, so that there is a second try.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// The Lease that makes one replica the leader.
-pub(super) struct Lease {
+/// A Lease that makes one replica the leader.
+pub(crate) struct Lease {
     api: Api<Object>,
     name: String,
     start: Instant,
 }
 
+/// Where this replica stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nobody has looked yet.
+    #[default]
+    Unknown,
+    /// Another one leads, or will.
+    Follows,
+    /// This one leads, until then without another renewal.
+    Leads(Instant),
+    /// It does not lead, and the lease cannot be read or written.
+    Fails,
+}
+
+// === impl Standing ===
+
+impl Standing {
+    /// Until when this replica leads.
+    pub(crate) const fn leads_until(self) -> Option<Instant> {
+        match self {
+            Self::Leads(until) => Some(until),
+            Self::Unknown | Self::Follows | Self::Fails => None,
+        }
+    }
+}
+
 // === impl Lease ===
 
 impl Lease {
-    pub(super) fn new(client: Client, namespace: &str, name: String) -> Self {
+    pub(crate) fn new(client: Client, namespace: &str, name: String) -> Self {
         Self { api: Api::namespaced(client, namespace), name, start: Instant::now() }
     }
 
-    /// Gets and keeps the lease, tells `leads` until when it is ours, and gives it back at the `end`.
-    pub(super) async fn keep(
+    /// Gets and keeps the lease, tells where this replica `stands`, and gives it back at the `end`.
+    pub(crate) async fn keep(
         &self,
         mut election: Election,
-        leads: &watch::Sender<Option<Instant>>,
+        stands: &watch::Sender<Standing>,
         end: impl Future<Output = ()>,
     ) {
-        let mut trouble = super::rounds::Trouble::default();
+        let mut trouble = Trouble::default();
         let keeping = async {
             loop {
-                match timeout(PATIENCE, self.turn(&mut election)).await {
-                    Ok(Ok(())) => trouble.over(),
-                    Ok(Err(error)) => {
-                        trouble.met(&crate::lookup::told(&error), "The lease cannot be kept, trying again");
-                    }
-                    Err(_) => trouble.met("no answer in time", "The lease cannot be kept, trying again"),
+                let failure = match timeout(PATIENCE, self.turn(&mut election)).await {
+                    Ok(Ok(())) => None,
+                    Ok(Err(error)) => Some(format!("{}: {}", self.name, crate::lookup::told(&error))),
+                    Err(_) => Some(format!("{}: no answer in time", self.name)),
+                };
+                match &failure {
+                    None => trouble.over(),
+                    Some(reason) => trouble.met(reason, "The lease cannot be kept, trying again"),
                 }
                 let until = election.leads_until().map(|until| self.start + until);
-                leads.send_if_modified(|current| std::mem::replace(current, until) != until);
+                let standing = match until.filter(|until| *until > Instant::now()) {
+                    Some(until) => Standing::Leads(until),
+                    None if failure.is_some() => Standing::Fails,
+                    None => Standing::Follows,
+                };
+                stands.send_if_modified(|current| std::mem::replace(current, standing) != standing);
                 sleep(election.terms().retry).await;
             }
         };
@@ -57,7 +91,7 @@ impl Lease {
             () = end => {}
         }
         let led = election.leads(self.start.elapsed());
-        leads.send_replace(None);
+        stands.send_replace(Standing::Follows);
         if led && !matches!(timeout(PATIENCE, self.release(&election)).await, Ok(Ok(()))) {
             tracing::warn!("The lease was not given back; it runs out by itself");
         }
