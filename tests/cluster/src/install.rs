@@ -41,7 +41,8 @@ impl Renderer {
         let output = Command::new(helm)
             .args(["template", "podbadge"])
             .arg(chart)
-            .args(["--namespace", NAMESPACE, "--kube-version", kubernetes])
+            // Hooks are for Helm itself, which does not install here.
+            .args(["--no-hooks", "--namespace", NAMESPACE, "--kube-version", kubernetes])
             .args(["--set-string", &format!("azureTenantID={TENANT},authorityHost={authority}")])
             .args(values.iter().flat_map(|value| ["--set", value]))
             .output()
@@ -62,8 +63,9 @@ impl Chart {
     pub(crate) fn images(&self) -> Result<(String, String)> {
         let deployment = self.objects.iter().find(|object| object["kind"] == "Deployment").context("no Deployment")?;
         let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-        let mut arguments = container["args"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let sidecar = arguments.find_map(|argument| argument.strip_prefix("--sidecar-image="));
+        let mut variables = container["env"].as_array().into_iter().flatten();
+        let sidecar = variables.find(|variable| variable["name"] == "PODBADGE_SIDECAR_IMAGE");
+        let sidecar = sidecar.and_then(|variable| variable["value"].as_str());
         let webhook = container["image"].as_str().context("the webhook's container has no image")?;
         Ok((webhook.to_owned(), sidecar.context("the Deployment names no sidecar image")?.to_owned()))
     }
