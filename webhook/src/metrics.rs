@@ -1,7 +1,7 @@
 //! What the webhook counts: every label comes from a closed set.
 
 use crate::advise;
-use podbadge_certs::event::Event;
+use podbadge_certs::event::{Event, Step};
 use podbadge_runtime::metrics::Registry;
 use podbadge_webhook_core::{decision::Reason, denial::Denial};
 use prometheus_client::{
@@ -209,6 +209,18 @@ impl Certificates {
         registry.register("generation", "How often another certificate was served", generation.clone());
         registry.register("issued", "Certificates made by this replica", issued.clone());
         registry.register("injected", "Changes of caBundle made by this replica", injected.clone());
+        // From zero on, or a scraper takes the first failure for the beginning.
+        for step in [
+            Step::ReadFiles,
+            Step::Issue,
+            Step::ReadSecret,
+            Step::WriteSecret,
+            Step::ReadConfiguration,
+            Step::WriteConfiguration,
+            Step::Wait,
+        ] {
+            let _ = failed.get_or_create(&StepLabels { step: Label(step.as_str()) });
+        }
         registry.register("failures", "Failed steps in the care for the certificate", failed.clone());
         certificates
     }

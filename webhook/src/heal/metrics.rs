@@ -44,6 +44,7 @@ impl Heal {
             rounds: Counter::default(),
             failures: Counter::default(),
         };
+        heal.waits(&HashMap::new());
         for outcome in Outcome::ALL {
             let _ = heal.evictions.get_or_create(&Done { outcome: outcome.as_str() });
         }
@@ -82,9 +83,9 @@ impl Heal {
 
     /// How many pods wait for what.
     pub(super) fn waits(&self, waiting: &HashMap<Wait, i64>) {
-        self.waiting.clear();
-        for (wait, count) in waiting {
-            self.waiting.get_or_create(&Reason { reason: wait.as_str() }).set(*count);
+        for wait in Wait::ALL {
+            let count = waiting.get(&wait).copied().unwrap_or_default();
+            self.waiting.get_or_create(&Reason { reason: wait.as_str() }).set(count);
         }
     }
 
