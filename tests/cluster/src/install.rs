@@ -81,6 +81,25 @@ impl Chart {
         ready(client).await
     }
 
+    /// Removes every object, those first by which anybody is asked, and waits for the end of the pods.
+    pub(crate) async fn remove(&self, client: &kube::Client) -> Result<()> {
+        let (first, rest): (Vec<_>, Vec<_>) = self
+            .objects
+            .iter()
+            .cloned()
+            .partition(|object| object["kind"].as_str().is_some_and(|kind| kind.ends_with("WebhookConfiguration")));
+        for objects in [first, rest] {
+            Self { objects }.remove_beyond(&Self { objects: Vec::new() }, client).await?;
+        }
+        let pods = Objects::of(client, "v1", "Pod", NAMESPACE).await?;
+        until("the webhook's pods are gone", || async {
+            let left = pods.list().await?.len();
+            ensure!(left == 0, "{left} are left");
+            Ok(())
+        })
+        .await
+    }
+
     /// Removes every object that `other` lacks.
     pub(crate) async fn remove_beyond(&self, other: &Self, client: &kube::Client) -> Result<()> {
         let key = |object: &Value| (object["kind"].clone(), object["metadata"]["name"].clone());
