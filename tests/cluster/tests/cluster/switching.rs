@@ -27,7 +27,8 @@ use crate::pods::{USE, container, identity, shell, variable};
 const PAGE: &str = include_str!("../../../../docs/switching.md");
 const CONFIGURATION: &str = "azure-wi-webhook-mutating-webhook-configuration";
 /// Where version 1.6 has the token.
-const PATH: &str = "/var/run/secrets/azure/wi/token";
+const PATH: &str = "/var/run/secrets/azure/wi";
+const VOLUME: &str = "azure-workload-identity-reserved-5f4dcc3b5aa765d61d8327deb8";
 
 pub(super) async fn from_azure_workload_identity_as_documented(scope: Scope) -> Result<()> {
     scope.cluster.remove().await?;
@@ -57,7 +58,7 @@ async fn switch(scope: &Scope, typed: &Shell) -> Result<()> {
     })
     .await
     .context("3")?;
-    // Both are asked, and the pod has everything once.
+    // Both are asked, and the pod has each variable once.
     injected_by(scope, "both", Who::Upstream).await.context("with both")?;
     // Who has no label has gained nothing.
     ensure!(create(scope, "unlabelled", false).await?["spec"]["volumes"].to_string().find("azure").is_none());
@@ -92,12 +93,9 @@ enum Who {
 /// Creates a labelled pod, as far as admission goes, and looks that it has its identity once.
 async fn injected_by(scope: &Scope, name: &str, who: Who) -> Result<()> {
     let pod = create(scope, name, true).await?;
-    let tokens = pod["spec"]["volumes"].as_array().into_iter().flatten();
-    let tokens = tokens.filter(|volume| {
-        volume["projected"]["sources"][0]["serviceAccountToken"]["audience"] == "api://AzureADTokenExchange"
-    });
-    ensure!(tokens.count() == 1, "{:#}", pod["spec"]["volumes"]);
     let app = container(&pod, "app").context("app")?;
+    let mounts = app["volumeMounts"].as_array().into_iter().flatten().filter(|mount| mount["mountPath"] == PATH);
+    ensure!((mounts.count() == 1) == (who == Who::Upstream), "{:#}", app["volumeMounts"]);
     for expected in ["AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST", "AZURE_FEDERATED_TOKEN_FILE"] {
         let all = app["env"].as_array().into_iter().flatten().filter(|variable| variable["name"] == expected);
         ensure!(all.count() == 1, "{expected}: {:#}", app["env"]);
@@ -165,14 +163,14 @@ async fn inject(Json(review): Json<Value>) -> Json<Value> {
         let variables = [
             ("AZURE_CLIENT_ID", CLIENT),
             ("AZURE_TENANT_ID", TENANT),
-            ("AZURE_FEDERATED_TOKEN_FILE", &format!("{PATH}/azure-identity-token")),
+            ("AZURE_FEDERATED_TOKEN_FILE", &format!("{PATH}/token/azure-identity-token")),
             ("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com/"),
         ]
         .map(|(name, value)| json!({"name": name, "value": value}));
-        let volume = json!({"name": "azure-identity-token-5f4d", "projected": {"sources": [{"serviceAccountToken": {
-            "audience": "api://AzureADTokenExchange", "expirationSeconds": 3600, "path": "azure-identity-token",
+        let volume = json!({"name": VOLUME, "projected": {"sources": [{"serviceAccountToken": {
+            "audience": "api://AzureADTokenExchange", "expirationSeconds": 3600, "path": "token/azure-identity-token",
         }}]}});
-        let mount = json!({"name": "azure-identity-token-5f4d", "mountPath": PATH, "readOnly": true});
+        let mount = json!({"name": VOLUME, "mountPath": PATH, "readOnly": true});
         let mut operations = vec![json!({"op": "add", "path": "/spec/containers/0/env", "value": variables})];
         for (list, item) in [("/spec/volumes", volume), ("/spec/containers/0/volumeMounts", mount)] {
             // The API server adds its own token before it asks anybody.
