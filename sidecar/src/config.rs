@@ -192,6 +192,11 @@ pub(crate) fn pass_through(vars: Vars<'_>) -> Result<Option<PassThrough>, Wrong>
     Ok(paths)
 }
 
+/// What `check` asks a token for.
+pub(crate) fn check_resource(vars: Vars<'_>) -> Result<Option<Resource>, Wrong> {
+    ids(vars, contract::CHECK_RESOURCE)
+}
+
 fn first(vars: Vars<'_>, client_id: Option<ClientId>) -> Result<Option<First>, Wrong> {
     let Some(resource) = ids::<Resource>(vars, contract::READY_RESOURCE)? else {
         return Ok(None);

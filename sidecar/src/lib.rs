@@ -14,6 +14,7 @@ mod args;
 mod broker;
 mod cache;
 mod chance;
+mod check;
 mod clock;
 pub mod config;
 mod exchange;
@@ -49,6 +50,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>, vars: impl Fn(&str) -> Opt
         },
         Ok(Command::Probe) => with_port(&vars, probe::ready),
         Ok(Command::Wait) => with_port(&vars, probe::wait),
+        Ok(Command::Check) => match check::read(&vars) {
+            Ok(check) => ended(check.run()),
+            Err(check::Unready::NotInjected(missing)) => ended(Err(missing.into())),
+            Err(check::Unready::Wrong(error)) => misused(&error),
+        },
         Ok(Command::Flush) => ended(flush::flush().map_err(anyhow::Error::from)),
         Ok(Command::Redirect) => match config::pass_through(&vars) {
             Ok(paths) if paths.is_some() => {

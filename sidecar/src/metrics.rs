@@ -6,6 +6,7 @@ use std::time::Duration;
 use podbadge_runtime::metrics::Registry;
 use podbadge_sidecar_core::error::Failure;
 use podbadge_sidecar_core::freshness::UnixTime;
+use podbadge_sidecar_core::request::Form;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
 use prometheus_client::metrics::counter::Counter;
@@ -68,6 +69,7 @@ impl Metrics {
             misses: lookup("miss"),
             assertion_expiry: Gauge::default(),
         };
+        metrics.begin_at_zero();
         registry.register("requests", "Token requests by form and outcome", metrics.requests.clone());
         registry.register("cache", "Token requests by whether a valid token was at hand", lookups);
         let help = "Attempts of an exchange with Entra ID by outcome and AADSTS code";
@@ -76,6 +78,18 @@ impl Metrics {
         let help = "When the pod's own token ends that was read last, in seconds since 1970";
         registry.register("assertion_expiry_timestamp_seconds", help, metrics.assertion_expiry.clone());
         metrics
+    }
+
+    /// A scraper takes the first sample of a counter for its beginning: what counts most would be missed once.
+    fn begin_at_zero(&self) {
+        for form in [Form::Imds, Form::AppService].map(Form::as_str) {
+            for outcome in ["token", "rejected", "refused", "throttled", "unavailable", "assertion"] {
+                let _ = self.requests.get_or_create(&Request { form, outcome });
+            }
+        }
+        for outcome in ["token", "refused", "throttled", "unavailable", "assertion"] {
+            let _ = self.exchanges.get_or_create(&Exchange { outcome, code: "" });
+        }
     }
 
     pub(crate) fn answered(&self, form: &'static str, outcome: &'static str) {

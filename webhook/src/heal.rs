@@ -5,11 +5,14 @@
 //!                                                                     -> core::evictions -> Eviction API
 //! ```
 //!
+//! The leader also looks for other webhooks that inject for the same label (`foreign`).
+//!
 //! Nothing is kept between rounds but what was reported and evicted, by uid, and no more of it than a fixed number.
 
 mod asked;
 mod cluster;
 mod findings;
+mod foreign;
 mod metrics;
 mod report;
 mod rounds;

@@ -1,7 +1,7 @@
 //! Plain manifests from the chart, so that `kubectl apply -f` alone installs.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::process::{Failure, command, flag, output, root, run};
 use crate::tools;
@@ -24,37 +24,72 @@ metadata:
     pod-security.kubernetes.io/enforce: restricted
 ";
 
+/// A base for overlays, which can put in images, a tenant and whatever is theirs.
+const KUSTOMIZATION: &str = "\
+# Made by `cargo xtask manifests`. A base to build on: examples/kustomize has an overlay.
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources:
+  - podbadge.yaml
+";
+
+const ALERTS_HEAD: &str = "\
+# Made from manifests/chart by `cargo xtask manifests`. For a Prometheus without its operator: rules.yaml.
+";
+
+/// A file that is made from the chart.
+struct Made {
+    path: &'static str,
+    text: String,
+}
+
 pub(crate) fn manifests(arguments: &[String]) -> Result<(), Failure> {
     let check = flag("manifests", arguments, "--check")?;
     let helm = tools::helm()?;
-    let chart = root().join("manifests/chart");
-    run(command(&helm).args(["lint", "--strict", "--quiet"]).arg(&chart))?;
-    let rendered = output(command(&helm).args(["template", RELEASE]).arg(&chart).args([
-        "--namespace",
-        NAMESPACE,
-        "--kube-version",
-        KUBERNETES,
-    ]))?;
-    let wanted = format!("{HEAD}{rendered}");
-
-    let path = path();
-    let failed = |error| Failure::failed(format!("{}: {error}", path.display()));
-    if !check {
-        return fs::write(&path, wanted).map_err(failed);
+    run(command(&helm).args(["lint", "--strict", "--quiet"]).arg(chart()))?;
+    for Made { path, text } in made(&helm)? {
+        let path = root().join("manifests").join(path);
+        let failed = |error| Failure::failed(format!("{}: {error}", path.display()));
+        if !check {
+            fs::write(&path, text).map_err(failed)?;
+            continue;
+        }
+        let kept = fs::read_to_string(&path).map_err(failed)?;
+        if let Some(line) = difference(&kept, &text) {
+            return Err(Failure::failed(format!(
+                "{} is out of step with the chart from line {line} on; run `cargo xtask manifests`",
+                path.display()
+            )));
+        }
     }
-    let kept = fs::read_to_string(&path).map_err(failed)?;
-    match difference(&kept, &wanted) {
-        None => Ok(()),
-        Some(line) => Err(Failure::failed(format!(
-            "{} is out of step with the chart from line {line} on; run `cargo xtask manifests`",
-            path.display()
-        ))),
-    }
+    Ok(())
 }
 
-fn path() -> PathBuf {
-    root().join("manifests/rendered/podbadge.yaml")
+fn made(helm: &Path) -> Result<Vec<Made>, Failure> {
+    let render = |arguments: &[&str]| {
+        // Hooks are Helm's alone: nobody else would run them at their time.
+        let fixed = ["--no-hooks", "--namespace", NAMESPACE, "--kube-version", KUBERNETES];
+        output(command(helm).args(["template", RELEASE]).arg(chart()).args(fixed).args(arguments))
+    };
+    let copied = |name: &str| {
+        let path = chart().join("monitoring").join(name);
+        fs::read_to_string(&path).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
+    };
+    let alerts = render(&["--set", "prometheusRule.enabled=true", "--show-only", "templates/monitors.yaml"])?;
+    Ok(vec![
+        Made { path: RENDERED, text: format!("{HEAD}{}", render(&[])?) },
+        Made { path: "rendered/kustomization.yaml", text: KUSTOMIZATION.to_owned() },
+        Made { path: "monitoring/alerts.yaml", text: format!("{ALERTS_HEAD}{alerts}") },
+        Made { path: "monitoring/rules.yaml", text: copied("rules.yaml")? },
+        Made { path: "monitoring/dashboard.json", text: copied("dashboard.json")? },
+    ])
 }
+
+fn chart() -> PathBuf {
+    root().join("manifests/chart")
+}
+
+const RENDERED: &str = "rendered/podbadge.yaml";
 
 /// The first line, counted from 1, at which the texts part.
 fn difference(kept: &str, wanted: &str) -> Option<usize> {
@@ -69,6 +104,10 @@ fn difference(kept: &str, wanted: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
+    fn rendered() -> String {
+        fs::read_to_string(root().join("manifests").join(RENDERED)).unwrap()
+    }
+
     #[test]
     fn the_first_differing_line_is_named() {
         assert_eq!(difference("a\nb\n", "a\nb\n"), None);
@@ -79,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_namespace_comes_first_and_is_the_rendered_one() {
-        let kept = fs::read_to_string(path()).unwrap();
+        let kept = rendered();
         assert!(kept.starts_with(HEAD));
         assert!(HEAD.contains(&format!("name: {NAMESPACE}\n")));
         assert_eq!(kept.matches("\nkind: Namespace\n").count(), 1);
@@ -87,6 +126,11 @@ mod tests {
 
     #[test]
     fn no_ca_bundle_is_rendered() {
-        assert!(!fs::read_to_string(path()).unwrap().contains("caBundle:"));
+        assert!(!rendered().contains("caBundle:"));
+    }
+
+    #[test]
+    fn no_hook_is_rendered() {
+        assert!(!rendered().contains("helm.sh/hook"));
     }
 }

@@ -1,11 +1,12 @@
 {{/* The name of every object: release-scoped, so that two installations never fight over a cluster-scoped one. */}}
 {{- define "podbadge.name" -}}
+{{- $chart := default .Chart.Name .Values.nameOverride -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 59 | trimSuffix "-" -}}
-{{- else if contains "podbadge" .Release.Name -}}
-{{- printf "%s-webhook" (.Release.Name | trunc 50 | trimSuffix "-") -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else if contains $chart .Release.Name -}}
+{{- printf "%s-webhook" (.Release.Name | trunc 44 | trimSuffix "-") -}}
 {{- else -}}
-{{- printf "%s-podbadge-webhook" (.Release.Name | trunc 42 | trimSuffix "-") -}}
+{{- printf "%s-webhook" (printf "%s-%s" .Release.Name $chart | trunc 44 | trimSuffix "-") -}}
 {{- end -}}
 {{- end -}}
 
@@ -25,6 +26,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end -}}
 
+{{/* Whether `image` names the image of Azure Workload Identity, as values files written for its chart do. */}}
+{{- define "podbadge.foreignImage" -}}
+{{- if regexMatch "(^|/)workload-identity/(webhook|proxy)$" .Values.image.repository }}yes{{ end -}}
+{{- end -}}
+
 {{/* An image reference of (dict "root" $ "image" <values>): the digest wins over the tag. */}}
 {{- define "podbadge.image" -}}
 {{- $repository := .image.repository -}}
@@ -34,6 +40,54 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else -}}
 {{- printf "%s:%s" $repository (default (printf "v%s" .root.Chart.AppVersion) .image.release) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* The webhook's own image. Another program's, from a values file of Azure Workload Identity, would not start. */}}
+{{- define "podbadge.webhookImage" -}}
+{{- $image := .Values.image -}}
+{{- if include "podbadge.foreignImage" . -}}
+{{- $image = dict "repository" "podbadge/webhook" -}}
+{{- end -}}
+{{- include "podbadge.image" (dict "root" . "image" $image) -}}
+{{- end -}}
+
+{{/*
+The webhook's requests and limits. What Azure Workload Identity's chart sets where nobody has chosen anything fits another
+program: 30 MiB would end this one under load, and 100m would throttle every creation of a pod.
+*/}}
+{{- define "podbadge.foreignResources" -}}
+{{- if eq (toJson .Values.resources) `{"limits":{"cpu":"100m","memory":"30Mi"},"requests":{"cpu":"100m","memory":"20Mi"}}` }}yes{{ end -}}
+{{- end -}}
+{{- define "podbadge.resources" -}}
+{{- if include "podbadge.foreignResources" . -}}
+{{- dict "requests" (dict "cpu" "100m" "memory" "64Mi") "limits" (dict "memory" "256Mi") | toYaml -}}
+{{- else -}}
+{{- toYaml (default dict .Values.resources) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The names of the Azure clouds, as Azure's tools take them: in any letter case. */}}
+{{- define "podbadge.audience" -}}
+{{- $audiences := dict
+  "azurepubliccloud" "api://AzureADTokenExchange"
+  "azurecloud" "api://AzureADTokenExchange"
+  "azureusgovernmentcloud" "api://AzureADTokenExchangeUSGov"
+  "azureusgovernment" "api://AzureADTokenExchangeUSGov"
+  "azurechinacloud" "api://AzureADTokenExchangeChina" -}}
+{{- default (get $audiences (lower (default "AzurePublicCloud" .Values.azureEnvironment))) .Values.audience -}}
+{{- end -}}
+
+{{/* `logLevel` by our names: Azure Workload Identity's chart also takes none, and `all`. */}}
+{{- define "podbadge.logLevel" -}}
+{{- $level := default "info" .Values.logLevel -}}
+{{- ternary "trace" $level (eq $level "all") -}}
+{{- end -}}
+
+{{/* The operator's variables for all sidecars. */}}
+{{- define "podbadge.sidecarVariables" -}}
+{{- $variables := deepCopy (default dict .Values.sidecar.variables) -}}
+{{- with .Values.sidecar.caData }}{{ $_ := set $variables "PODBADGE_CA_DATA" . }}{{ end -}}
+{{- if $variables }}{{ toJson $variables }}{{ end -}}
 {{- end -}}
 
 {{- define "podbadge.tlsSecret" -}}
@@ -99,9 +153,49 @@ service:
   namespace: {{ .root.Release.Namespace }}
   path: {{ .path }}
   port: {{ .root.Values.service.port }}
-{{- if eq .root.Values.tls.mode "files" }}
 {{- with .root.Values.tls.caBundle }}
 caBundle: {{ . }}
 {{- end }}
-{{- end }}
+{{- end -}}
+
+{{/* Annotations of a webhook configuration, for (dict "root" $ "annotations" <values>). */}}
+{{- define "podbadge.configurationAnnotations" -}}
+{{- $annotations := deepCopy (default dict .annotations) -}}
+{{- if eq .root.Values.tls.mode "cert-manager" -}}
+{{- $name := include "podbadge.name" .root -}}
+{{- $_ := set $annotations "cert-manager.io/inject-ca-from" (printf "%s/%s" .root.Release.Namespace $name) -}}
+{{- end -}}
+{{- with $annotations -}}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
+{{/* What does not go together, in words. */}}
+{{- define "podbadge.check" -}}
+{{- with .Values.podDisruptionBudget -}}
+{{- if and (hasKey . "minAvailable") (hasKey . "maxUnavailable") (not (kindIs "invalid" .minAvailable)) (not (kindIs "invalid" .maxUnavailable)) -}}
+{{- fail "podDisruptionBudget: set minAvailable or maxUnavailable, not both" -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- if has .name (list "POD_NAME" "POD_NAMESPACE") -}}
+{{- fail (printf "extraEnv: %s is the chart's own" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.extraVolumes -}}
+{{- if eq .name "tls" -}}
+{{- fail "extraVolumes: the name tls is the chart's own" -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq .Values.tls.mode "files") (not .Values.tls.secretName) -}}
+{{- fail "tls.mode files needs tls.secretName, a Secret with tls.crt and tls.key" -}}
+{{- end -}}
+{{- if and .Values.tls.caBundle (ne .Values.tls.mode "files") -}}
+{{- fail (printf "tls.caBundle is for tls.mode files; with %s it is written by somebody else" .Values.tls.mode) -}}
+{{- end -}}
+{{- $own := regexFind "[0-9]+$" .Values.metricsAddr | int -}}
+{{- if eq $own (int .Values.service.targetPort) -}}
+{{- fail (printf "metricsAddr and service.targetPort are both %d" $own) -}}
+{{- end -}}
 {{- end -}}

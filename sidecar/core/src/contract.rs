@@ -94,6 +94,11 @@ pub const WAIT: &str = "wait";
 pub const FLUSH: &str = "flush";
 /// The subcommand of the init container: sends the metadata address to the sidecar, and ends.
 pub const REDIRECT: &str = "redirect";
+/// The subcommand of a pod that wants to know what it has got: it says what of an identity the container has, and with
+/// [`CHECK_RESOURCE`] also whether the authority gives it a token.
+pub const CHECK: &str = "check";
+/// What [`CHECK`] asks a token for, such as `https://management.azure.com`. Unset: it asks for none.
+pub const CHECK_RESOURCE: &str = "PODBADGE_CHECK_RESOURCE";
 /// The name of the injected init container that runs [`REDIRECT`].
 pub const REDIRECT_CONTAINER_NAME: &str = "podbadge-redirect";
 /// What old clients ask, and the redirection leads to the sidecar: Azure's instance metadata service.

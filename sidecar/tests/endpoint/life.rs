@@ -75,3 +75,25 @@ async fn metrics_have_an_address_of_their_own_when_asked_for() {
     assert!(authority.asked().is_empty());
     sidecar.stop().await.unwrap();
 }
+
+/// docs/metrics.md is what operators, the alerts and the dashboard go by.
+#[tokio::test]
+async fn its_metrics_are_those_that_are_documented() {
+    let authority = Authority::start().await;
+    let mut pod = Pod::new(&authority);
+    pod.set("PODBADGE_METRICS_ADDRESS", "127.0.0.1:8096");
+    let sidecar = pod.start();
+    let served = ask(sidecar.metrics.unwrap(), "GET /metrics", "Host: pod.example\r\n").await.body;
+    let served: std::collections::BTreeSet<_> =
+        served.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| `podbadge_sidecar_"));
+    let documented: Vec<_> = rows
+        .map(|row| {
+            let mut cells = row.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', ""));
+            format!("{} {}", cells.next().unwrap(), cells.next().unwrap())
+        })
+        .collect();
+    assert_eq!(served, documented.iter().map(String::as_str).collect());
+    sidecar.stop().await.unwrap();
+}

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
@@ -128,6 +129,27 @@ impl Cluster {
     pub async fn restore(&self, values: &[&str]) -> Result<()> {
         self.renderer.render(values)?.remove_beyond(&self.chart, &self.client).await?;
         self.chart.install(&self.client).await
+    }
+
+    /// Takes Podbadge away as whoever knows how to: who is asked first, then who answers. [`Self::restore`] without values
+    /// brings it back.
+    ///
+    /// # Errors
+    /// The API server's, or its pods stay.
+    pub async fn remove(&self) -> Result<()> {
+        self.chart.remove(&self.client).await
+    }
+
+    /// The program.
+    #[must_use]
+    pub fn helm(&self) -> &Path {
+        &self.renderer.helm
+    }
+
+    /// The URL of Entra ID.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.renderer.authority
     }
 
     /// Ends everything; the folder of logs stays if it is still of use.

@@ -84,6 +84,18 @@ impl ControlPlane {
         command
     }
 
+    /// The file that makes an administrator of whoever has it.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// One of the control plane's programs.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.binaries.join(name)
+    }
+
     /// Kills the API server, as a crash does, starts it again, with further arguments, and waits until it is ready.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ pub const TENANT: &str = "11111111-1111-4111-8111-111111111111";
 pub const CLIENT: &str = "22222222-2222-4222-8222-222222222222";
 /// That service account's name.
 pub const ACCOUNT: &str = "orders";
+/// Namespace and name of the service account of `helm test` for a release `second`; the application trusts it, too.
+pub const HELM_TEST: (&str, &str) = ("podbadge-second", "second-podbadge-webhook-test");
 /// The vault that the application may read.
 pub const VAULT: &str = "orders-vault";
 /// A secret of the vault.
@@ -70,17 +72,16 @@ pub async fn start_token_endpoint(control_plane: &ControlPlane, namespace: &str)
 }
 
 fn config(control_plane: &ControlPlane, audience: &str, namespaces: &[String]) -> Value {
-    let credentials: Vec<_> = namespaces
-        .iter()
-        .map(|namespace| {
-            json!({
-                "name": namespace,
-                "issuer": control_plane.url,
-                "subject": format!("system:serviceaccount:{namespace}:{ACCOUNT}"),
-                "audience": audience,
-            })
+    let of = |namespace: &str, account: &str| {
+        json!({
+            "name": format!("{namespace}-{account}"),
+            "issuer": control_plane.url,
+            "subject": format!("system:serviceaccount:{namespace}:{account}"),
+            "audience": audience,
         })
-        .collect();
+    };
+    let accounts = namespaces.iter().map(|namespace| (namespace.as_str(), ACCOUNT)).chain([HELM_TEST]);
+    let credentials: Vec<_> = accounts.map(|(namespace, account)| of(namespace, account)).collect();
     json!({
         "tenants": [{"id": TENANT}],
         "applications": [{

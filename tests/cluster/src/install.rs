@@ -44,7 +44,8 @@ impl Renderer {
         let output = Command::new(helm)
             .args(["template", "podbadge"])
             .arg(chart)
-            .args(["--namespace", NAMESPACE, "--kube-version", kubernetes])
+            // Hooks are for Helm itself, which does not install here.
+            .args(["--no-hooks", "--namespace", NAMESPACE, "--kube-version", kubernetes])
             .args(["--set-string", &format!("azureTenantID={TENANT},authorityHost={authority}")])
             .args(native_sidecar.then_some(["--set", "sidecar.native=always"]).into_iter().flatten())
             .args(values.iter().flat_map(|value| [if value.contains("=[") { "--set-json" } else { "--set" }, value]))
@@ -76,8 +77,9 @@ impl Chart {
     pub(crate) fn images(&self) -> Result<(String, String)> {
         let deployment = self.objects.iter().find(|object| object["kind"] == "Deployment").context("no Deployment")?;
         let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-        let mut arguments = container["args"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let sidecar = arguments.find_map(|argument| argument.strip_prefix("--sidecar-image="));
+        let mut variables = container["env"].as_array().into_iter().flatten();
+        let sidecar = variables.find(|variable| variable["name"] == "PODBADGE_SIDECAR_IMAGE");
+        let sidecar = sidecar.and_then(|variable| variable["value"].as_str());
         let webhook = container["image"].as_str().context("the webhook's container has no image")?;
         Ok((webhook.to_owned(), sidecar.context("the Deployment names no sidecar image")?.to_owned()))
     }
@@ -91,6 +93,25 @@ impl Chart {
                 .with_context(|| format!("apply {} {}", object["kind"], object["metadata"]["name"]))?;
         }
         ready(client).await
+    }
+
+    /// Removes every object, those first by which anybody is asked, and waits for the end of the pods.
+    pub(crate) async fn remove(&self, client: &kube::Client) -> Result<()> {
+        let (first, rest): (Vec<_>, Vec<_>) = self
+            .objects
+            .iter()
+            .cloned()
+            .partition(|object| object["kind"].as_str().is_some_and(|kind| kind.ends_with("WebhookConfiguration")));
+        for objects in [first, rest] {
+            Self { objects }.remove_beyond(&Self { objects: Vec::new() }, client).await?;
+        }
+        let pods = Objects::of(client, "v1", "Pod", NAMESPACE).await?;
+        until("the webhook's pods are gone", || async {
+            let left = pods.list().await?.len();
+            ensure!(left == 0, "{left} are left");
+            Ok(())
+        })
+        .await
     }
 
     /// Removes every object that `other` lacks.

@@ -30,6 +30,7 @@ pub mod network;
 pub mod node;
 pub mod sandbox;
 pub mod scope;
+pub mod shell;
 pub mod tools;
 
 pub use podbadge_machine::wait;

@@ -1,18 +1,14 @@
 //! What a test run needs of the machine, found or made before the run begins.
 
-use std::env;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
-use podbadge_machine::tools::{self, run, which};
+use podbadge_machine::tools::{self, which};
 use serde::{Deserialize, Serialize};
 
 use crate::control_plane::build;
 use crate::sandbox;
-
-const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.22.0";
 
 /// Where everything is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,7 +49,7 @@ pub fn prepare(target: &Path) -> Result<Prepared> {
     lock.lock().context("lock file in the target directory")?;
     Ok(Prepared::Ready(Tools {
         control_plane: build::binaries(target)?,
-        helm: helm(target)?,
+        helm: tools::helm(target)?.context("no Helm")?,
         podbadge: tools::podbadge(target, &["podbadge-webhook", "podbadge-sidecar"])?,
         python: python(target)?,
     }))
@@ -76,7 +72,7 @@ fn lacking(target: &Path) -> Vec<String> {
         if !build::are_there(target) {
             lacking.push("Go (it builds the control plane) or KUBEBUILDER_ASSETS".to_owned());
         }
-        if helm_there(target).is_none() {
+        if !tools::helm(target).is_ok_and(|helm| helm.is_some()) {
             lacking.push("Helm, or Go to install it".to_owned());
         }
     }
@@ -84,26 +80,6 @@ fn lacking(target: &Path) -> Vec<String> {
         lacking.push("Python 3".to_owned());
     }
     lacking
-}
-
-fn helm_there(target: &Path) -> Option<PathBuf> {
-    let gopath = env::var_os("GOPATH").map(PathBuf::from).or_else(|| env::home_dir().map(|home| home.join("go")));
-    which("helm").or_else(|| {
-        [Some(target.join("control-plane/bin")), gopath.map(|path| path.join("bin"))]
-            .into_iter()
-            .flatten()
-            .map(|folder| folder.join("helm"))
-            .find(|path| path.is_file())
-    })
-}
-
-fn helm(target: &Path) -> Result<PathBuf> {
-    if let Some(path) = helm_there(target) {
-        return Ok(path);
-    }
-    let folder = target.join("control-plane/bin");
-    run(Command::new("go").args(["install", HELM]).env("GOBIN", &folder).env("CGO_ENABLED", "0"))?;
-    Ok(folder.join("helm"))
 }
 
 /// A virtual environment beside the other build outputs.

@@ -29,12 +29,18 @@ mod outage;
 mod pod_security;
 #[path = "cluster/pods.rs"]
 mod pods;
+#[path = "cluster/release.rs"]
+mod release;
 #[path = "cluster/resources.rs"]
 mod resources;
 #[path = "cluster/rights.rs"]
 mod rights;
 #[path = "cluster/second.rs"]
 mod second;
+#[path = "cluster/strict.rs"]
+mod strict;
+#[path = "cluster/switching.rs"]
+mod switching;
 #[path = "cluster/token_endpoint.rs"]
 mod token_endpoint;
 
@@ -130,6 +136,8 @@ fn tests() -> Vec<Test> {
             fresh::an_account_annotated_a_moment_before,
             fresh::an_account_annotated_again_a_moment_before,
             fresh::a_namespace_annotated_a_moment_before,
+            strict::all_that_is_rendered_is_accepted,
+            strict::overlays_and_policies_are_accepted,
             advice::manifests_are_advised_on,
             advice::only_changes_that_matter_are_reviewed,
             second::an_added_container_gets_the_identity,
@@ -149,6 +157,9 @@ fn tests() -> Vec<Test> {
             fresh::the_api_server_restarts,
             token_endpoint::trusted_by_a_config_map,
             token_endpoint::trusted_by_trust_bundles,
+            release::it_is_installed_tested_upgraded_and_uninstalled,
+            release::the_test_says_why_there_is_no_token,
+            switching::from_azure_workload_identity_as_documented,
             heal::pods_left_behind_are_reported,
             heal::pods_left_behind_are_replaced,
             heal::a_labelled_pod_without_its_token_is_refused;

@@ -7,6 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.22.0";
+
 /// The folder of our own binaries: `PODBADGE_BIN_DIR`, or what cargo builds of these packages.
 ///
 /// `target` is cargo's target directory.
@@ -54,6 +56,36 @@ pub fn made_from(sources: &[&Path], folder: &Path, make: impl FnOnce() -> Result
     }
     make()?;
     fs::write(&made, wanted).with_context(|| made.display().to_string())
+}
+
+/// Where Helm is: on the path, where Go puts programs, or among what was built before; else Go installs it. None where there
+/// is no Go, either.
+///
+/// `target` is cargo's target directory.
+///
+/// # Errors
+/// It could not be installed.
+pub fn helm(target: &Path) -> Result<Option<PathBuf>> {
+    if let Some(path) = helm_there(target) {
+        return Ok(Some(path));
+    }
+    if which("go").is_none() {
+        return Ok(None);
+    }
+    let folder = target.join("control-plane/bin");
+    run(Command::new("go").args(["install", HELM]).env("GOBIN", &folder).env("CGO_ENABLED", "0"))?;
+    Ok(Some(folder.join("helm")))
+}
+
+fn helm_there(target: &Path) -> Option<PathBuf> {
+    let gopath = env::var_os("GOPATH").map(PathBuf::from).or_else(|| env::home_dir().map(|home| home.join("go")));
+    which("helm").or_else(|| {
+        [Some(target.join("control-plane/bin")), gopath.map(|path| path.join("bin"))]
+            .into_iter()
+            .flatten()
+            .map(|folder| folder.join("helm"))
+            .find(|path| path.is_file())
+    })
 }
 
 /// The cargo that runs us.

@@ -97,7 +97,7 @@ impl Entry {
 }
 
 /// Others are about containers of `kubectl debug`.
-fn is_about_new_pods(webhook: &MutatingWebhook) -> bool {
+pub(super) fn is_about_new_pods(webhook: &MutatingWebhook) -> bool {
     let names = |list: &Option<Vec<String>>, name: &str| list.iter().flatten().any(|it| it == name || it == "*");
     let mut rules = webhook.rules.iter().flatten();
     rules.any(|rule| names(&rule.operations, "CREATE") && names(&rule.resources, "pods"))

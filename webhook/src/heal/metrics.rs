@@ -14,6 +14,7 @@ pub(super) struct Heal {
     leader: Gauge,
     missed: Gauge,
     stale: Gauge,
+    foreign: Gauge,
     waiting: Family<Reason, Gauge>,
     evictions: Family<Done, Counter>,
     rounds: Counter,
@@ -37,17 +38,21 @@ impl Heal {
             leader: Gauge::default(),
             missed: Gauge::default(),
             stale: Gauge::default(),
+            foreign: Gauge::default(),
             waiting: Family::default(),
             evictions: Family::default(),
             rounds: Counter::default(),
             failures: Counter::default(),
         };
+        heal.waits(&HashMap::new());
         for outcome in Outcome::ALL {
             let _ = heal.evictions.get_or_create(&Done { outcome: outcome.as_str() });
         }
-        let Self { leader, missed, stale, waiting, evictions, rounds, failures } = &heal;
+        let Self { leader, missed, stale, foreign, waiting, evictions, rounds, failures } = &heal;
         registry.register("missed_pods", "Pods that should have an identity and have none", missed.clone());
         registry.register("stale_pods", "Pods with another identity than they would get now", stale.clone());
+        let help = "Webhooks of others that give pods their identity by the same label";
+        registry.register("foreign_webhooks", help, foreign.clone());
         let registry = registry.sub_registry_with_prefix("heal");
         registry.register("leader", "Whether this replica looks for such pods", leader.clone());
         registry.register("waiting_pods", "Such pods that are not evicted now, by reason", waiting.clone());
@@ -61,6 +66,7 @@ impl Heal {
         self.leader.set(leads.into());
         if !leads {
             self.found(0, 0);
+            self.foreign(0);
             self.waits(&HashMap::new());
         }
     }
@@ -71,11 +77,15 @@ impl Heal {
         self.stale.set(number(stale));
     }
 
+    pub(super) fn foreign(&self, count: usize) {
+        self.foreign.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// How many pods wait for what.
     pub(super) fn waits(&self, waiting: &HashMap<Wait, i64>) {
-        self.waiting.clear();
-        for (wait, count) in waiting {
-            self.waiting.get_or_create(&Reason { reason: wait.as_str() }).set(*count);
+        for wait in Wait::ALL {
+            let count = waiting.get(&wait).copied().unwrap_or_default();
+            self.waiting.get_or_create(&Reason { reason: wait.as_str() }).set(count);
         }
     }
 

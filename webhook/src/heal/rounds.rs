@@ -5,6 +5,7 @@ use super::{
     asked::Asked,
     cluster::{self, Page, Place},
     findings::{Finding, Findings},
+    foreign::Foreigners,
     report::Reports,
 };
 use crate::lookup::{Entry, Facts};
@@ -38,6 +39,7 @@ pub(super) struct Rounds<'h> {
     settings: &'h Settings,
     evictions: Evictions,
     reports: Reports,
+    foreigners: Foreigners,
     start: Instant,
 }
 
@@ -54,6 +56,11 @@ impl<'h> Rounds<'h> {
         Self {
             evictions: Evictions::new(limits),
             reports: Reports::new(healer.client.clone(), healer.config.holder.clone()),
+            foreigners: Foreigners::new(
+                healer.client.clone(),
+                healer.config.webhook_configuration.clone(),
+                healer.config.holder.clone(),
+            ),
             healer,
             settings,
             start: Instant::now(),
@@ -67,6 +74,9 @@ impl<'h> Rounds<'h> {
         loop {
             let round = self.round().await;
             self.healer.metrics.round(round.is_ok());
+            if let Some(count) = self.foreigners.look().await {
+                self.healer.metrics.foreign(count);
+            }
             let wait = match round {
                 Ok(waits) => {
                     trouble.over();

@@ -170,3 +170,27 @@ fn an_address_that_cannot_be_bound_and_a_missing_cluster_are_said() {
         assert!(text.contains(says), "{text}");
     }
 }
+
+/// docs/metrics.md is what operators, the alerts and the dashboard go by.
+#[tokio::test]
+async fn its_metrics_are_those_that_are_documented() {
+    let api_server = ApiServer::start().await;
+    let webhook = Webhook::start(&api_server.kubeconfig()).await;
+    webhook.ready().await;
+    let answer =
+        webhook.client(true).post(webhook.url("/mutate-v1-pod")).json(&review(&json!({}))).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let served = webhook.admin("/metrics").await.1;
+    let served: std::collections::BTreeSet<_> =
+        served.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
+    let documented: Vec<_> = text.lines().filter(|line| line.starts_with("| `podbadge_webhook_")).map(metric).collect();
+    let documented = documented.iter().map(String::as_str).collect();
+    assert_eq!(served, documented);
+}
+
+/// Name and type of a row.
+fn metric(row: &str) -> String {
+    let mut cells = row.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', ""));
+    format!("{} {}", cells.next().unwrap(), cells.next().unwrap())
+}

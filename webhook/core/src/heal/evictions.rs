@@ -272,6 +272,19 @@ impl Limits {
 // === impl Wait ===
 
 impl Wait {
+    /// All that may be waited for.
+    pub const ALL: [Self; 9] = [
+        Self::Obstacle(Obstacle::Refused),
+        Self::Obstacle(Obstacle::Conditions),
+        Self::NoController,
+        Self::Replicas,
+        Self::Owner,
+        Self::Siblings,
+        Self::Turn,
+        Self::Rate,
+        Self::Room,
+    ];
+
     /// A stable name, for labels.
     pub fn as_str(self) -> &'static str {
         match self {

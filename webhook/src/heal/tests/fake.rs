@@ -22,6 +22,8 @@ pub(super) struct State {
     pub(super) pods: BTreeMap<(String, String), Value>,
     pub(super) lease: Option<Value>,
     pub(super) configuration: Value,
+    /// Of others.
+    pub(super) configurations: Vec<Value>,
     pub(super) ready_replicas: usize,
     /// Whether a PodDisruptionBudget forbids evictions.
     pub(super) budget: bool,
@@ -101,6 +103,7 @@ impl Fake {
             pods: BTreeMap::new(),
             lease: None,
             configuration,
+            configurations: Vec::new(),
             ready_replicas: 2,
             budget: false,
             recreates: None,
@@ -151,6 +154,10 @@ impl State {
         match (method.as_str(), path.as_slice()) {
             ("GET", ["apis", "admissionregistration.k8s.io", "v1", _, "podbadge-webhook"]) => {
                 ok(self.configuration.clone())
+            }
+            ("GET", ["apis", "admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations"]) => {
+                let items: Vec<_> = self.configurations.iter().chain([&self.configuration]).collect();
+                ok(json!({ "metadata": {}, "items": items }))
             }
             ("GET", ["api", "v1", "namespaces", name]) => ok(json!({
                 "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",

@@ -1,0 +1,71 @@
+//! Values that cannot be meant.
+
+use anyhow::{Result, ensure};
+
+use crate::render::Helm;
+
+/// What is refused, and the words that must be there: where, and what else it may be.
+const CASES: &[(&str, &[&str])] = &[
+    ("replicas: 3", &["replicas", "not allowed"]),
+    ("image: {tag: v1}", &["/image", "'tag'", "not allowed"]),
+    ("sidecar: {image: {registry: r}}", &["/sidecar/image", "'registry'"]),
+    ("tls: {certManager: {issuerRef: {kind: ClusterIssuer}}}", &["/tls/certManager/issuerRef", "name"]),
+    ("replicaCount: many", &["/replicaCount", "want integer"]),
+    ("replicaCount: -1", &["/replicaCount", "minimum"]),
+    ("service: {targetPort: 70000}", &["/service/targetPort", "maximum"]),
+    ("service: {type: ExternalName}", &["/service/type", "ClusterIP"]),
+    ("metricsAddr: 127.0.0.1:8095", &["/metricsAddr", "pattern"]),
+    ("metricsBackend: stackdriver", &["/metricsBackend"]),
+    ("azureEnvironment: AzureGermanCloud", &["/azureEnvironment", "AzurePublicCloud"]),
+    ("authorityHost: http://login.example", &["/authorityHost", "https"]),
+    ("annotatedServiceAccounts: yes please", &["/annotatedServiceAccounts", "observe"]),
+    ("excludedNamespaces: [Kube_System]", &["/excludedNamespaces/0"]),
+    ("heal: sometimes", &["/heal", "report"]),
+    ("healInterval: 1", &["/healInterval", "minimum"]),
+    ("healEvictionsPerMinute: 601", &["/healEvictionsPerMinute", "maximum"]),
+    ("image: {digest: 'sha256:short'}", &["/image/digest", "pattern"]),
+    ("image: {pullPolicy: Sometimes}", &["/image/pullPolicy", "IfNotPresent"]),
+    ("tls: {mode: none}", &["/tls/mode", "cert-manager"]),
+    ("tls: {certManager: {duration: a year}}", &["/tls/certManager/duration", "pattern"]),
+    ("tls: {minVersion: '1.1'}", &["/tls/minVersion", "1.2"]),
+    ("tls: {mode: files}", &["tls.mode files needs tls.secretName"]),
+    ("tls: {caBundle: QUJD}", &["tls.caBundle is for tls.mode files"]),
+    ("podDisruptionBudget: {minAvailable: 1, maxUnavailable: 1}", &["minAvailable or maxUnavailable, not both"]),
+    ("podDisruptionBudget: {minAvailable: half}", &["/podDisruptionBudget/minAvailable", "pattern"]),
+    ("networkPolicy: {apiServers: [everywhere]}", &["/networkPolicy/apiServers/0", "pattern"]),
+    ("networkPolicy: {apiServerPorts: []}", &["/networkPolicy/apiServerPorts", "minItems"]),
+    ("test: {clientId: orders}", &["/test/clientId", "pattern"]),
+    ("sidecar: {caData: /etc/ca.pem}", &["/sidecar/caData", "pattern"]),
+    (
+        "sidecar: {podMonitor: {enabled: true}}",
+        &["sidecar.podMonitor needs sidecar.variables.PODBADGE_METRICS_ADDRESS"],
+    ),
+    ("sidecar: {mode: iptables}", &["/sidecar/mode", "redirect"]),
+    ("logLevel: loud", &["/logLevel", "debug"]),
+    ("extraEnv: [{name: POD_NAME, value: x}]", &["extraEnv: POD_NAME is the chart's own"]),
+    ("extraEnv: [{value: x}]", &["/extraEnv/0", "name"]),
+    ("extraVolumes: [{name: tls, emptyDir: {}}]", &["extraVolumes: the name tls is the chart's own"]),
+    ("{metricsAddr: ':9443'}", &["metricsAddr and service.targetPort are both 9443"]),
+    ("mutatingWebhookNamespaceSelector: {matchExpressions: [{key: a, operator: Is}]}", &["operator", "NotIn"]),
+    ("resources: {limits: {gpu: 1}}", &["/resources/limits", "'gpu'"]),
+];
+
+pub(crate) fn what_is_wrong_is_named(helm: &Helm) -> Result<()> {
+    let mut faults = Vec::new();
+    for (values, words) in CASES {
+        match helm.render(values) {
+            Ok(_) => faults.push(format!("accepted: {values}")),
+            Err(error) => {
+                let error = error.to_string();
+                faults.extend(
+                    words
+                        .iter()
+                        .filter(|word| !error.contains(**word))
+                        .map(|word| format!("{values}: no {word:?} in {error}")),
+                );
+            }
+        }
+    }
+    ensure!(faults.is_empty(), "{}", faults.join("\n"));
+    Ok(())
+}
