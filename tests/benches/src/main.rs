@@ -39,6 +39,9 @@ struct Args {
     /// Write the figures to this file as well
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Put the table into this document, in place of the one that it has, as docs/performance.md
+    #[arg(long, value_name = "FILE")]
+    document: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -107,12 +110,25 @@ fn run(args: &Args) -> Result<bool> {
         let text = format!("{:#}\n", serde_json::Value::from(figures));
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
+    if let Some(path) = &args.document {
+        document(path, &rows)?;
+    }
     let beyond = beyond(&rows);
     if args.check && !beyond.is_empty() {
         eprintln!("podbadge-benches: more than {} times the budget: {}", budget::FLOOR, beyond.join("; "));
         return Ok(false);
     }
     Ok(true)
+}
+
+/// Puts the table where the document has one: between the first line of a table and the next that is none.
+fn document(path: &Path, rows: &[Row]) -> Result<()> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let is_row = |line: &&str| line.starts_with('|');
+    let before: Vec<&str> = text.lines().take_while(|line| !is_row(line)).collect();
+    let after: Vec<&str> = text.lines().skip(before.len()).skip_while(is_row).collect();
+    let text = format!("{}\n{}{}\n", before.join("\n"), budget::markdown(rows), after.join("\n"));
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 async fn measure(args: &Args, plan: &Plan, directory: &Path) -> Result<Vec<Row>> {
