@@ -3,12 +3,12 @@
 
 FROM scratch AS webhook
 ARG TARGETARCH
-COPY ${TARGETARCH}/podbadge-webhook /podbadge-webhook
+COPY --chmod=0755 ${TARGETARCH}/podbadge-webhook /podbadge-webhook
 USER 65532:65532
 ENTRYPOINT ["/podbadge-webhook"]
 
 FROM scratch AS sidecar
 ARG TARGETARCH
-COPY ${TARGETARCH}/podbadge-sidecar /podbadge-sidecar
+COPY --chmod=0755 ${TARGETARCH}/podbadge-sidecar /podbadge-sidecar
 USER 65532:65532
 ENTRYPOINT ["/podbadge-sidecar"]

@@ -7,6 +7,9 @@ use std::{
     process::ExitCode,
 };
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A wrong argument or setting.
 const MISUSED: u8 = 2;
 

@@ -182,7 +182,8 @@ impl World {
         until(&format!("somebody is told: {outcome}"), async || {
             let metrics = self.get("/metrics").await?.text().await?;
             let mut lines = metrics.lines().filter(|line| line.starts_with("podbadge_sidecar_requests_total"));
-            if lines.any(|line| line.contains(&label)) { Ok(()) } else { bail!("not yet") }
+            // They begin at zero.
+            if lines.any(|line| line.contains(&label) && !line.ends_with(" 0")) { Ok(()) } else { bail!("not yet") }
         })
         .await
     }
