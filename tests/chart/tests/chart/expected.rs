@@ -124,7 +124,12 @@ pub(crate) fn cert_manager_issues_and_injects(helm: &Helm) -> Result<()> {
 
 /// Helm deletes webhook configurations last, by itself.
 pub(crate) fn an_uninstallation_asks_nobody_before_it_begins(helm: &Helm) -> Result<()> {
-    let rendered = helm.render("validatingAdmissionPolicy: {enabled: true}")?;
+    let with_policy = "validatingAdmissionPolicy: {enabled: true}";
+    // Who renders and applies has each object once.
+    let plain = helm.render(with_policy)?;
+    let is_removal = |object: &Value| hook(object).is_some_and(|when| when.ends_with("-delete"));
+    ensure!(!plain.objects.iter().any(is_removal), "helm template writes what an uninstallation does");
+    let rendered = helm.render(&format!("uninstallHooks: always\n{with_policy}"))?;
     let hooks = |when: &str| -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let of = rendered.objects.iter().filter(|object| hook(object) == Some(when));
@@ -140,7 +145,7 @@ pub(crate) fn an_uninstallation_asks_nobody_before_it_begins(helm: &Helm) -> Res
     ensure!(hooks("pre-delete").contains(&named("MutatingWebhookConfiguration", "podbadge-webhook")));
     ensure!(hooks("pre-delete").contains(&named("ValidatingAdmissionPolicyBinding", "podbadge-webhook")));
     ensure!(hooks("post-delete").contains(&named("Secret", "podbadge-webhook-tls")));
-    for object in rendered.objects.iter().filter(|object| hook(object).is_some_and(|when| when.ends_with("-delete"))) {
+    for object in rendered.objects.iter().filter(|object| is_removal(object)) {
         let policy = &object["metadata"]["annotations"]["helm.sh/hook-delete-policy"];
         ensure!(policy == "before-hook-creation,hook-succeeded", "{object}");
     }

@@ -118,9 +118,11 @@ pub(super) fn place(
 
 /// The redirection exempts the sidecar's user where the sidecar may read of the real metadata service; who shared that user
 /// would ask the real service for tokens, of the node's identity. Images say such a user, too: distroless ones this very one.
+/// Root can become any user.
 fn exempts_nobody_else(pod: &Pod<'_>) -> Result<(), Denial> {
     let mut applications = pod.spec.all_containers().filter(|own| !is_sidecar(own) && !is_redirection(own));
-    match applications.find(|own| pod.spec.user(own).is_none_or(|user| user == i64::from(names::USER_ID))) {
+    match applications.find(|own| pod.spec.user(own).is_none_or(|user| user == 0 || user == i64::from(names::USER_ID)))
+    {
         Some(own) => Err(Denial::PassThrough { container: own.name.to_string(), user: pod.spec.user(own) }),
         None => Ok(()),
     }
