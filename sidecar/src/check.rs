@@ -41,16 +41,28 @@ pub(crate) enum Unready {
     Wrong(Wrong),
 }
 
-/// Which variables are missing, and where to look.
+/// Why there is nothing to look at here.
 #[derive(Debug, Error)]
-#[error(
-    "this container has no identity: {} not set. No webhook was asked about its pod, or none answered. Look whether \
-     podbadge-webhook is ready, whether the pod has the label azure.workload.identity/use=\"true\", whether its service account is \
-     annotated with azure.workload.identity/client-id, and whether a selector of the MutatingWebhookConfiguration leaves its \
-     namespace out",
-    .0.join(", ")
-)]
-pub(crate) struct NotInjected(Vec<&'static str>);
+pub(crate) enum NotInjected {
+    /// Which variables are missing, and where to look.
+    #[error(
+        "this container has no identity: {} not set. No webhook was asked about its pod, or none answered. Look whether \
+         podbadge-webhook is ready, whether the pod has the label azure.workload.identity/use=\"true\", whether its service account \
+         is annotated with azure.workload.identity/client-id, and whether a selector of the MutatingWebhookConfiguration leaves \
+         its namespace out",
+        .0.join(", ")
+    )]
+    Nothing(Vec<&'static str>),
+    /// The sidecar keeps the pod's token to itself.
+    #[error(
+        "this container has its identity from the sidecar, and no token of its own to look at: ask there, by kubectl exec POD \
+         -c {} -- {} {}",
+        contract::CONTAINER_NAME,
+        contract::PROGRAM,
+        contract::CHECK
+    )]
+    BySidecar,
+}
 
 /// Reads the variables.
 ///
@@ -59,8 +71,11 @@ pub(crate) struct NotInjected(Vec<&'static str>);
 pub(crate) fn read(vars: &impl Fn(&str) -> Option<OsString>) -> Result<Check, Unready> {
     let is_set = |variable: &&str| vars(variable).is_some_and(|value| !value.is_empty());
     let missing: Vec<_> = INJECTED.into_iter().filter(|variable| !is_set(variable)).collect();
+    if missing == [contract::FEDERATED_TOKEN_FILE] && is_set(&contract::IDENTITY_ENDPOINT) {
+        return Err(Unready::NotInjected(NotInjected::BySidecar));
+    }
     if !missing.is_empty() {
-        return Err(Unready::NotInjected(NotInjected(missing)));
+        return Err(Unready::NotInjected(NotInjected::Nothing(missing)));
     }
     let config = Config::from_vars(vars).map_err(Unready::Wrong)?;
     let resource = config::check_resource(vars).map_err(Unready::Wrong)?;
@@ -142,6 +157,13 @@ mod tests {
         let Err(Unready::NotInjected(missing)) = read_from(&WHOLE[1..3]) else { panic!("not told") };
         let text = missing.to_string();
         assert!(text.contains("AZURE_CLIENT_ID, AZURE_FEDERATED_TOKEN_FILE not set"), "{text}");
+    }
+
+    #[test]
+    fn who_has_a_sidecar_is_sent_there() {
+        let injected = [&WHOLE[..3], &[(contract::IDENTITY_ENDPOINT, "http://127.0.0.1:8000/msi/token")]].concat();
+        let Err(Unready::NotInjected(sent)) = read_from(&injected) else { panic!("not told") };
+        assert!(sent.to_string().ends_with("-c podbadge-sidecar -- /podbadge-sidecar check"), "{sent}");
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn count_tests(counts: &mut Counts) -> Result<(), Failure> {
         .args(["test", "--locked", "--no-fail-fast"])
         // What a suite lacks on a developer's machine is skipped with a reason; here it is a failure.
         .env("CI", "true")
-        .env("PODBADGE_BIN_DIR", release::dist().join(release::Architecture::host()?.name()))
+        .env("PODBADGE_BIN_DIR", release::dist(release::Architecture::host()?))
         .stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| unstarted(&command, &error))?;
     if let Some(output) = child.stdout.take() {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::control_plane::failed;
 use crate::process::{Failure, command, flag, output, run, target};
-use crate::release::{Architecture, build, dist};
+use crate::release::{Architecture, all, build, dist};
 use crate::tools;
 
 const IMAGES: [&str; 2] = ["webhook", "sidecar"];
@@ -19,6 +19,7 @@ pub(crate) fn images(arguments: &[String]) -> Result<(), Failure> {
     for architecture in &architectures {
         build(*architecture)?;
     }
+    tools::auditable_to_cyclonedx()?;
     fs::create_dir_all(folder()).map_err(|error| failed(&folder(), &error))?;
     for image in IMAGES {
         for architecture in &architectures {
@@ -37,8 +38,7 @@ fn folder() -> PathBuf {
 
 /// What the program says of itself, in the form that scanners read.
 fn bill_of_materials(image: &str, architecture: Architecture) -> Result<(), Failure> {
-    tools::auditable_to_cyclonedx()?;
-    let program = dist().join(architecture.name()).join(format!("podbadge-{image}"));
+    let program = dist(architecture).join(format!("podbadge-{image}"));
     let bill = output(command("auditable2cdx").arg(&program))?;
     let path = folder().join(format!("podbadge-{image}.{}.cdx.json", architecture.name()));
     fs::write(&path, bill).map_err(|error| failed(&path, &error))
@@ -66,7 +66,7 @@ fn make(image: &str, architectures: &[Architecture], archive: &PathBuf) -> Resul
     .args(["--platform", &platforms.join(","), "--target", image, "--manifest", &name, "--file", "Dockerfile"])
     .args(["--label", concat!("org.opencontainers.image.version=", env!("CARGO_PKG_VERSION"))])
     .args(["--label", "org.opencontainers.image.licenses=Apache-2.0"])
-    .arg(dist());
+    .arg(all());
     output(&mut bud)?;
     let _ = fs::remove_file(archive);
     let digest_file = archive.with_extension("digest");

@@ -123,7 +123,7 @@ fn test(arguments: &[String]) -> Result<(), Failure> {
 
 fn bench(arguments: &[String]) -> Result<(), Failure> {
     release::release(&[])?;
-    let programs = release::dist().join(release::Architecture::host()?.name());
+    let programs = release::dist(release::Architecture::host()?);
     // The driver itself need not be fast: what it measures are the shipped binaries.
     run(cargo()
         .args(["run", "--quiet", "--locked", "--package", "podbadge-benches", "--", "--bin-dir"])

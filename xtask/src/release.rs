@@ -27,8 +27,13 @@ const PROGRAMS: [Program; 2] =
     [Program { name: "podbadge-webhook", profile: "release" }, Program { name: "podbadge-sidecar", profile: "small" }];
 
 /// Where the shipped programs are collected, in a folder for each architecture.
-pub(crate) fn dist() -> PathBuf {
+pub(crate) fn all() -> PathBuf {
     target().join("dist")
+}
+
+/// The programs for one architecture.
+pub(crate) fn dist(architecture: Architecture) -> PathBuf {
+    all().join(architecture.name())
 }
 
 /// Both programs for this machine.
@@ -40,13 +45,13 @@ pub(crate) fn release(arguments: &[String]) -> Result<(), Failure> {
 /// Both programs for `architecture`, with the list of their crates in them.
 pub(crate) fn build(architecture: Architecture) -> Result<(), Failure> {
     tools::cargo_auditable()?;
-    // glibc linked in finds no names: it looks for parts of itself at run time.
+    // Not with glibc linked in: such a webhook ended right after its start in a cluster, as glibc loads parts of itself at run time.
     let triple = format!("{}-unknown-linux-musl", architecture.rust());
     for Program { name, profile } in PROGRAMS {
         let mut command = cargo();
         command.args(["auditable", "build", "--locked", "--profile", profile, "--target", &triple, "--package", name]);
         run(command.env("CARGO_ENCODED_RUSTFLAGS", flags()?))?;
-        collect(&target().join(&triple).join(profile).join(name), &dist().join(architecture.name()))?;
+        collect(&target().join(&triple).join(profile).join(name), &dist(architecture))?;
     }
     Ok(())
 }

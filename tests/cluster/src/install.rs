@@ -105,13 +105,7 @@ impl Chart {
         for objects in [first, rest] {
             Self { objects }.remove_beyond(&Self { objects: Vec::new() }, client).await?;
         }
-        let pods = Objects::of(client, "v1", "Pod", NAMESPACE).await?;
-        until("the webhook's pods are gone", || async {
-            let left = pods.list().await?.len();
-            ensure!(left == 0, "{left} are left");
-            Ok(())
-        })
-        .await
+        pods_are_gone(client).await
     }
 
     /// Removes every object that `other` lacks.
@@ -151,6 +145,10 @@ pub async fn scale(client: &kube::Client, replicas: u32) -> Result<()> {
         Ok(())
     })
     .await?;
+    pods_are_gone(client).await
+}
+
+async fn pods_are_gone(client: &kube::Client) -> Result<()> {
     let pods = Objects::of(client, "v1", "Pod", NAMESPACE).await?;
     until("the webhook's pods are gone", || async {
         let left = pods.list().await?.len();
