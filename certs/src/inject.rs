@@ -134,14 +134,20 @@ impl Injector {
     /// Reads the configurations. To be done before the Secret is read: see [`Injector::apply`].
     ///
     /// # Errors
-    /// [`Error::Read`]; a missing configuration is one, since without it nobody calls us. Nobody needs to call for
-    /// advice, so a validating one may be missing.
+    /// [`Error::Read`]; a mutating configuration that is missing or empty is one, since without it nobody calls us. Nobody
+    /// needs to call for advice, so a validating one may be either.
     pub async fn read(&self) -> Result<Live, Error> {
         let mut live = Vec::with_capacity(self.configurations.len());
         for configuration in &self.configurations {
             let refused = |reason: String| Error::Read { configuration: configuration.clone(), reason };
             match self.api(configuration).get(configuration.name()).await.map_err(Refusal::from) {
-                Ok(read) => live.push(Reading::of(configuration.clone(), read).map_err(refused)?),
+                Ok(read) => {
+                    let reading = Reading::of(configuration.clone(), read).map_err(refused)?;
+                    if reading.entries.is_empty() && matches!(configuration, Configuration::Mutating(_)) {
+                        return Err(refused("it has no webhooks, so no pod is given its identity".to_owned()));
+                    }
+                    live.push(reading);
+                }
                 Err(Refusal::NotFound) if matches!(configuration, Configuration::Validating(_)) => {}
                 Err(refusal) => return Err(refused(refusal.to_string())),
             }

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod policy;
 pub mod resolver;
 pub mod rotate;
+mod skew;
 pub mod state;
 pub mod store;
 

@@ -15,15 +15,13 @@ use crate::{
     plan::{self, Action, Publish, Served, Trust, View},
     policy::Policy,
     resolver::Serving,
+    skew::{Reading, Skew},
     state::{State, Whole},
     store::{self, Store},
 };
 
 /// How often one round reads again because somebody else wrote first.
 const ATTEMPTS: usize = 5;
-
-/// A clock that is further off than this, by the API server's, is said to be wrong.
-const TOLERANCE: Duration = Duration::from_secs(30);
 
 /// Certificates that the webhook makes for itself.
 pub struct SelfManaged {
@@ -71,7 +69,7 @@ struct Rotation<On> {
     steady: Option<(Bundle, Duration)>,
     /// The last state without fault.
     last: Option<Whole>,
-    skew: i64,
+    skew: Skew,
     ready: bool,
     on: On,
 }
@@ -142,7 +140,7 @@ impl<On: FnMut(Event)> Rotation<On> {
             trusted: None,
             steady: None,
             last: None,
-            skew: 0,
+            skew: Skew::default(),
             ready: false,
             on,
         }
@@ -230,17 +228,18 @@ impl<On: FnMut(Event)> Rotation<On> {
 
     /// The time of day by which certificates are judged.
     fn time(&mut self, local: OffsetDateTime, server: Option<OffsetDateTime>) -> OffsetDateTime {
-        let off = server.map_or(time::Duration::ZERO, |server| server - local);
-        let off = if off.unsigned_abs() > TOLERANCE { off } else { time::Duration::ZERO };
-        if std::mem::replace(&mut self.skew, off.whole_seconds()) != self.skew {
-            if self.skew == 0 {
-                tracing::info!("The clock agrees with the API server's again");
-            } else {
-                tracing::warn!(seconds = self.skew, "The clock is behind the API server's, whose time is used");
-            }
-            (self.on)(Event::Skewed(self.skew));
+        let Reading { now, changed, telling } = self.skew.read(local, server);
+        if let Some(seconds) = changed {
+            (self.on)(Event::Skewed(seconds));
         }
-        local + off
+        match telling {
+            Some(0) => tracing::info!("The clock agrees with the API server's again"),
+            Some(seconds_behind) => {
+                tracing::warn!(seconds_behind, "The clock differs from the API server's, whose time is used");
+            }
+            None => {}
+        }
+        now
     }
 
     fn uptime(&self) -> Duration {

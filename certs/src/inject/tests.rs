@@ -110,3 +110,23 @@ async fn a_validating_configuration_is_kept_as_well_where_there_is_one() {
     let error = injector.read().await.unwrap_err().to_string();
     assert!(error.starts_with("cannot read MutatingWebhookConfiguration podbadge-webhook: "), "{error}");
 }
+
+#[tokio::test]
+async fn an_empty_configuration_is_one_that_nobody_calls_us_by() {
+    let cluster = Cluster::new();
+    cluster.add_validating();
+    let both = [Configuration::Mutating(CONFIGURATION.to_owned()), Configuration::Validating(CONFIGURATION.to_owned())];
+    let injector = Injector::new(cluster.client(), both.to_vec());
+    for empty in [serde_json::json!([]), Value::Null] {
+        cluster.objects().configurations.get_mut(VALIDATING).unwrap()["webhooks"] = empty.clone();
+        assert!(injector.read().await.is_ok(), "advice is not needed");
+        let webhooks =
+            std::mem::replace(&mut cluster.objects().configurations.get_mut(CONFIGURATION).unwrap()["webhooks"], empty);
+        let error = injector.read().await.unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "cannot read MutatingWebhookConfiguration podbadge-webhook: it has no webhooks, so no pod is given its identity"
+        );
+        cluster.objects().configurations.get_mut(CONFIGURATION).unwrap()["webhooks"] = webhooks;
+    }
+}

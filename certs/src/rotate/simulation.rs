@@ -154,6 +154,7 @@ impl World {
                 self.known.iter().all(|bundle| bundle.contains(&signer)),
                 "after {now:?} an API server does not trust {signer:?}"
             );
+            prop_assert!(leaf.validity().contains(BASE + now), "after {now:?} an expired leaf is served");
         }
         Ok(())
     }

@@ -133,7 +133,8 @@ async fn repaired(scope: &Scope) -> Result<()> {
     let done = load.end().await?;
     println!("{} admissions directly, {} through the API server: none failed", done.direct, done.through);
     fixture.whole("at the end").await?;
-    ca_bundle_is_put_back(scope, &fixture).await
+    ca_bundle_is_put_back(scope, &fixture).await?;
+    an_emptied_configuration_is_told(scope, &fixture).await
 }
 
 /// A right is taken away, something breaks, the right comes back.
@@ -192,6 +193,24 @@ async fn ca_bundle_is_put_back(scope: &Scope, fixture: &Fixture) -> Result<()> {
         load::works(scope).await?;
     }
     Ok(())
+}
+
+/// Somebody empties the configuration, so that pods start without identity: counted, until the entries are back.
+async fn an_emptied_configuration_is_told(scope: &Scope, fixture: &Fixture) -> Result<()> {
+    let sample = "podbadge_webhook_certificate_failures_total{step=\"read_configuration\"}";
+    let before = sum(&fixture.webhooks, sample).await?;
+    let configurations = configurations(scope, MUTATING).await?;
+    let webhooks = configurations.get(WEBHOOK).await?["webhooks"].clone();
+    configurations.merge(WEBHOOK, &json!({"webhooks": []})).await?;
+    until("an empty configuration is counted", async || {
+        let failures = sum(&fixture.webhooks, sample).await? - before;
+        ensure!(failures >= 4, "{failures}");
+        Ok(())
+    })
+    .await?;
+    configurations.merge(WEBHOOK, &json!({"webhooks": webhooks})).await?;
+    fixture.whole("after the configuration was emptied").await?;
+    load::works(scope).await
 }
 
 /// GitOps tools and people see no difference between the chart and the cluster, with what the webhook writes.
