@@ -154,6 +154,9 @@ enum Error {
     /// There is no configuration by this name, so nobody asks us anything.
     #[error("there is no MutatingWebhookConfiguration {0:?}: check --webhook-configuration")]
     NoConfiguration(String),
+    /// Somebody has emptied it.
+    #[error("the MutatingWebhookConfiguration {0:?} asks about no new pods, so none is given its identity")]
+    AsksNobody(String),
 }
 
 /// How long one request may take.

@@ -17,6 +17,9 @@ use tokio::{
 /// How long a request may take: shorter than the holder's deadline, so that there is a second try.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// No Lease is believed to be good for longer: whatever somebody has written into it, a replica that is gone is replaced.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// A Lease that makes one replica the leader.
 pub(crate) struct Lease {
     api: Api<Object>,
@@ -152,9 +155,10 @@ impl Lease {
 
 fn record(lease: &Object) -> Record {
     let spec = lease.spec.clone().unwrap_or_default();
+    let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0);
     Record {
         holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
-        duration: Duration::from_secs(spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(0)),
+        duration: Duration::from_secs(seconds).min(LONGEST),
         version: lease.metadata.resource_version.clone().unwrap_or_default(),
     }
 }

@@ -47,6 +47,9 @@ impl Asked {
         let configuration = configuration.ok_or_else(|| Error::NoConfiguration(name.to_owned()))?;
         let mut webhooks = configuration.webhooks.unwrap_or_default();
         webhooks.retain(is_about_new_pods);
+        if webhooks.is_empty() {
+            return Err(Error::AsksNobody(name.to_owned()));
+        }
         let conditions = webhooks.iter().flat_map(|webhook| webhook.match_conditions.iter().flatten());
         Ok(Self {
             client,
@@ -86,14 +89,18 @@ impl Asked {
 impl Entry {
     /// Reads an entry; one with a selector that cannot be read selects nothing here.
     fn read(webhook: &MutatingWebhook) -> Option<Self> {
-        let pods = selector(webhook.object_selector.as_ref())?;
-        let label = |value: &str| Labels::from([(contract::USE.to_owned(), value.to_owned())]);
-        Some(Self {
-            namespaces: selector(webhook.namespace_selector.as_ref())?,
-            labelled: pods.matches(&label("true")),
-            unlabelled: pods.matches(&Labels::new()),
-        })
+        let namespaces = selector(webhook.namespace_selector.as_ref())?;
+        let (labelled, unlabelled) = selected(webhook)?;
+        Some(Self { namespaces, labelled, unlabelled })
     }
+}
+
+/// Whether a webhook selects pods with the label of workload identity, and pods without any; `None` if its selector cannot be
+/// read.
+pub(super) fn selected(webhook: &MutatingWebhook) -> Option<(bool, bool)> {
+    let pods = selector(webhook.object_selector.as_ref())?;
+    let label = Labels::from([(contract::USE.to_owned(), "true".to_owned())]);
+    Some((pods.matches(&label), pods.matches(&Labels::new())))
 }
 
 /// Others are about containers of `kubectl debug`.
@@ -107,7 +114,7 @@ fn selector(selector: Option<&LabelSelector>) -> Option<Selector> {
     match Selector::try_from(selector.cloned().unwrap_or_default()) {
         Ok(selector) => Some(selector),
         Err(error) => {
-            tracing::warn!(%error, "A selector of the webhook's configuration is not understood");
+            tracing::warn!(%error, "A selector of a webhook configuration is not understood");
             None
         }
     }

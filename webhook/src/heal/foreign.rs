@@ -13,7 +13,7 @@ use kube::{
     api::ListParams,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
-use podbadge_webhook_core::{contract, value::cut};
+use podbadge_webhook_core::value::cut;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
 
@@ -100,12 +100,10 @@ impl Foreigners {
     }
 }
 
-/// Whether a webhook is asked about new pods because of the label of workload identity.
+/// Whether a webhook is asked about new pods because of the label of workload identity. One that is asked about all of them,
+/// or about all others, has something else to do.
 fn injects(webhook: &MutatingWebhook) -> bool {
-    let Some(selector) = &webhook.object_selector else { return false };
-    let by_value = selector.match_labels.iter().flatten().any(|(key, _)| key == contract::USE);
-    let by_expression = selector.match_expressions.iter().flatten().any(|expression| expression.key == contract::USE);
-    (by_value || by_expression) && asked::is_about_new_pods(webhook)
+    asked::is_about_new_pods(webhook) && asked::selected(webhook) == Some((true, false))
 }
 
 fn event(known: &BTreeSet<Foreign>) -> Event {

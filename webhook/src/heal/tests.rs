@@ -299,6 +299,20 @@ async fn a_new_leader_tells_again_and_evicts_again() {
     assert_eq!((tellers, fake.state().evictions.len()), (vec![json!("a"), json!("b")], 2));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_not_believed_to_be_good_for_ever() {
+    let fake = Fake::new();
+    fake.state().lease = Some(json!({
+        "metadata": { "name": "podbadge-webhook-heal", "resourceVersion": "1" },
+        "spec": { "holderIdentity": "gone", "leaseDurationSeconds": i32::MAX, "leaseTransitions": 7 },
+    }));
+    let replica = Replica::start(&fake, "a", &[]);
+    sleep(55 * SECOND).await;
+    assert_eq!(replica.metric("heal_leader"), 0);
+    sleep(15 * SECOND).await;
+    assert_eq!(replica.metric("heal_leader"), 1);
+}
+
 fn foreign(name: &str, selector: &Value) -> Value {
     json!({
         "metadata": { "name": name },
@@ -321,6 +335,12 @@ async fn another_webhook_for_the_same_label_is_told() {
     fake.state().configurations = vec![
         foreign("azure", &json!({ "matchLabels": { contract::USE: "true" } })),
         foreign("mesh", &elsewhere),
+        // Keeps its hands off such pods, as a policy engine may.
+        foreign(
+            "others",
+            &json!({ "matchExpressions": [{ "key": contract::USE, "operator": "NotIn", "values": ["true"] }] }),
+        ),
+        foreign("everybody", &json!({})),
         foreign(
             "other",
             &json!({ "matchExpressions": [{ "key": contract::USE, "operator": "In", "values": ["true"] }] }),
@@ -341,4 +361,19 @@ async fn another_webhook_for_the_same_label_is_told() {
     fake.state().configurations.clear();
     sleep(5 * MINUTE).await;
     assert_eq!(replica.metric("foreign_webhooks"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_own_configuration_that_asks_about_no_pods_is_a_failure() {
+    let fake = Fake::new();
+    let replica = Replica::start(&fake, "a", &["--heal-interval=300"]);
+    sleep(MINUTE).await;
+    assert_eq!((replica.metric("heal_rounds_total"), replica.metric("heal_failures_total")), (1, 0));
+    let webhooks = fake.state().configuration["webhooks"].take();
+    sleep(5 * MINUTE).await;
+    let failures = replica.metric("heal_failures_total");
+    assert!(failures > 0 && replica.metric("heal_rounds_total") == 1, "{failures} failures");
+    fake.state().configuration["webhooks"] = webhooks;
+    sleep(MINUTE).await;
+    assert_eq!((replica.metric("heal_rounds_total"), replica.metric("heal_failures_total")), (2, failures));
 }
