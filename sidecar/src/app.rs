@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{io, pin::pin};
 
@@ -96,7 +96,7 @@ impl App {
         let admin = admin.map(|bound| (bound, admin::router(readiness.clone(), registry.clone())));
         let pass_through = pass_through.map(|paths| PassThrough::new(paths, metadata_service));
         let endpoint =
-            Endpoint { policy, pass_through, tenant, broker: broker.clone(), clock, metrics, warned: 0.into() };
+            Endpoint { policy, pass_through, tenant, broker: broker.clone(), clock, metrics, told: Mutex::default() };
         let router = http::router(endpoint, readiness.clone(), registry);
         Ok(Self { ipv4, ipv6, router, admin, readiness, broker, first })
     }

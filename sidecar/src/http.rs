@@ -1,7 +1,8 @@
 //! The endpoint's HTTP: one event and one sample per request, at this edge.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::mem::{self, Discriminant};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
@@ -12,6 +13,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use podbadge_runtime::{admin, metrics::Metrics as Rendered, ready::Readiness};
 use podbadge_sidecar_core::error::Answer;
+use podbadge_sidecar_core::freshness::UnixTime;
 use podbadge_sidecar_core::ids::TenantId;
 use podbadge_sidecar_core::request::{self, Policy, Reason, Rejection, TokenRequest};
 use podbadge_sidecar_core::response;
@@ -34,8 +36,8 @@ pub(crate) struct Endpoint<E> {
     pub(crate) broker: Broker<E>,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
-    /// When a rejection was last told aloud, in seconds since 1970.
-    pub(crate) warned: AtomicU64,
+    /// When a rejection for each reason was last told aloud.
+    pub(crate) told: Mutex<HashMap<Discriminant<Reason>, UnixTime>>,
 }
 
 /// A client that is wrong is often wrong, so what somebody has to mend is told once in this time, in seconds, and else only to
@@ -73,7 +75,7 @@ impl<E: Exchange> Endpoint<E> {
     fn reject(&self, rejection: &Rejection) -> Response {
         let form = rejection.form().map_or("none", request::Form::as_str);
         self.metrics.answered(form, "rejected");
-        if rejection.is_telling() && self.is_due() {
+        if rejection.is_telling() && self.is_due(rejection.reason()) {
             warn!(form, reason = %rejection, "Rejected a request");
         } else {
             debug!(form, reason = %rejection, "Rejected a request");
@@ -81,12 +83,18 @@ impl<E: Exchange> Endpoint<E> {
         failure(rejection.answer())
     }
 
-    /// Whether nothing was told aloud for a while; true for one of many who ask at once.
-    fn is_due(&self) -> bool {
-        let (now, told) = (self.clock.now().as_secs(), self.warned.load(Ordering::Relaxed));
+    /// Whether this reason was not told aloud for a while; true for one of many who ask at once.
+    fn is_due(&self, reason: &Reason) -> bool {
+        let now = self.clock.now();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         // A clock that was set back is no reason to be silent.
-        let due = now.abs_diff(told) >= TELL_EVERY;
-        due && self.warned.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let due = told
+            .get(&mem::discriminant(reason))
+            .is_none_or(|told| now.as_secs().abs_diff(told.as_secs()) >= TELL_EVERY);
+        if due {
+            told.insert(mem::discriminant(reason), now);
+        }
+        due
     }
 
     async fn answer(&self, request: &TokenRequest) -> Response {

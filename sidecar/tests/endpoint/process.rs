@@ -147,7 +147,7 @@ async fn the_whole_life_of_a_process() {
 
 /// What somebody has to mend is told at the usual level, and not as often as a program in a loop asks.
 #[tokio::test]
-async fn a_stranger_is_told_aloud_and_once() {
+async fn each_reason_is_told_aloud_and_once() {
     let authority = Authority::start().await;
     let mut pod = Pod::new(&authority);
     let port = free_port();
@@ -162,10 +162,15 @@ async fn a_stranger_is_told_aloud_and_once() {
         let line = format!("GET {IMDS}&client_id={stranger}");
         assert_eq!(ask((Ipv4Addr::LOCALHOST, port).into(), &line, headers).await.status, 400);
     }
+    for headers in ["Metadata: true\r\nX-Forwarded-For: 10.0.0.1\r\n"; 2] {
+        assert_eq!(ask((Ipv4Addr::LOCALHOST, port).into(), &format!("GET {IMDS}"), headers).await.status, 400);
+    }
     sidecar.kill().await.unwrap();
     let log = std::fs::read_to_string(log).unwrap();
     let told: Vec<&str> = log.lines().filter(|line| line.contains("Rejected a request")).collect();
-    assert!(matches!(told[..], [line] if line.contains(stranger) && line.contains("does not allow")), "{log}");
+    let [identity, forwarded] = told[..] else { panic!("{log}") };
+    assert!(identity.contains(stranger) && identity.contains("does not allow"), "{log}");
+    assert!(forwarded.contains("X-Forwarded-For"), "{log}");
 }
 
 #[tokio::test]
