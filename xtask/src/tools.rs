@@ -4,9 +4,6 @@ use std::path::PathBuf;
 
 use crate::process::{Failure, cargo, command, no_arguments, output, run, works};
 
-const CARGO_DENY: &str = "0.20.2";
-const CARGO_AUDITABLE: &str = "0.7.7";
-const AUDITABLE_TO_CYCLONEDX: &str = "0.1.0";
 const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.22.0";
 
 pub(crate) fn tools(arguments: &[String]) -> Result<(), Failure> {
@@ -18,27 +15,24 @@ pub(crate) fn tools(arguments: &[String]) -> Result<(), Failure> {
 }
 
 pub(crate) fn cargo_deny() -> Result<(), Failure> {
-    installed(works(cargo().args(["deny", "--version"])), "cargo-deny", CARGO_DENY)
+    install("cargo-deny", "0.20.2")
 }
 
 /// Writes the list of a program's crates into it.
 pub(crate) fn cargo_auditable() -> Result<(), Failure> {
-    installed(works(cargo().args(["auditable", "--version"])), "cargo-auditable", CARGO_AUDITABLE)
+    install("cargo-auditable", "0.7.7")
 }
 
 /// Makes a bill of materials of that list.
 pub(crate) fn auditable_to_cyclonedx() -> Result<(), Failure> {
-    // Without a program to look at it ends in an error, so that it starts is all that can be asked.
-    installed(command("auditable2cdx").output().is_ok(), "auditable2cdx", AUDITABLE_TO_CYCLONEDX)
+    install("auditable2cdx", "0.1.0")
 }
 
-/// Installs a program where missing; without optimisation, which takes a third of the time and works as well.
-fn installed(is_there: bool, name: &str, version: &str) -> Result<(), Failure> {
-    if is_there {
-        return Ok(());
-    }
+/// Installs a program in this very version; without optimisation, which takes a third of the time and works as well. Where cargo
+/// has done so before it does nothing.
+fn install(name: &str, version: &str) -> Result<(), Failure> {
     run(cargo()
-        .args(["install", name, "--version", version, "--locked", "--debug"])
+        .args(["install", name, "--version", version, "--locked", "--debug", "--quiet"])
         .env("CARGO_PROFILE_DEV_DEBUG", "0"))
 }
 

@@ -52,6 +52,16 @@ fn variables_of_the_sidecar_are_judged_by_its_rules() {
 }
 
 #[test]
+fn help_and_refusal_name_each_variable_of_the_sidecar() {
+    let help = <Args as clap::CommandFactory>::command().render_long_help().to_string();
+    let refusal = config(&[r#"--sidecar-variables={"PATH":"/"}"#]).unwrap_err();
+    for (_, name) in Name::OPERATORS {
+        assert!(help.contains(name), "{name} is not in the help");
+        assert!(refusal.contains(name), "{name} is not in: {refusal}");
+    }
+}
+
+#[test]
 fn a_cloud_sets_authority_and_audience() {
     for (cloud, host, audience) in [
         ("AzureUSGovernmentCloud", "https://login.microsoftonline.us/", "api://AzureADTokenExchangeUSGov"),
