@@ -10,9 +10,12 @@ const RELEASE: &str = "podbadge";
 const NAMESPACE: &str = "podbadge-system";
 /// The oldest Kubernetes that is supported: what renders for it installs everywhere.
 const KUBERNETES: &str = "1.30.0";
+/// A host that nobody can have (RFC 2606, section 3), to be replaced: by kustomize's `images`, say.
+const REGISTRY: &str = "image.registry=registry.example.com";
 
 const HEAD: &str = "\
 # Made from manifests/chart by `cargo xtask manifests`: change the chart, not this file.
+# The images' registry.example.com stands for yours, in two places.
 ---
 apiVersion: v1
 kind: Namespace
@@ -46,7 +49,7 @@ struct Made {
 pub(crate) fn manifests(arguments: &[String]) -> Result<(), Failure> {
     let check = flag("manifests", arguments, "--check")?;
     let helm = tools::helm()?;
-    run(command(&helm).args(["lint", "--strict", "--quiet"]).arg(chart()))?;
+    run(command(&helm).args(["lint", "--strict", "--quiet", "--set", REGISTRY]).arg(chart()))?;
     for Made { path, text } in made(&helm)? {
         let path = root().join("manifests").join(path);
         let failed = |error| Failure::failed(format!("{}: {error}", path.display()));
@@ -68,7 +71,7 @@ pub(crate) fn manifests(arguments: &[String]) -> Result<(), Failure> {
 fn made(helm: &Path) -> Result<Vec<Made>, Failure> {
     let render = |arguments: &[&str]| {
         // Hooks are Helm's alone: nobody else would run them at their time.
-        let fixed = ["--no-hooks", "--namespace", NAMESPACE, "--kube-version", KUBERNETES];
+        let fixed = ["--no-hooks", "--namespace", NAMESPACE, "--kube-version", KUBERNETES, "--set", REGISTRY];
         output(command(helm).args(["template", RELEASE]).arg(chart()).args(fixed).args(arguments))
     };
     let copied = |name: &str| {
@@ -127,6 +130,15 @@ mod tests {
     #[test]
     fn no_ca_bundle_is_rendered() {
         assert!(!rendered().contains("caBundle:"));
+    }
+
+    #[test]
+    fn both_images_are_to_be_put_in() {
+        for image in
+            ["image: \"registry.example.com/podbadge/webhook:", "value: \"registry.example.com/podbadge/sidecar:"]
+        {
+            assert_eq!(rendered().matches(image).count(), 1, "{image}");
+        }
     }
 
     #[test]

@@ -31,10 +31,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if regexMatch "(^|/)workload-identity/(webhook|proxy)$" .Values.image.repository }}yes{{ end -}}
 {{- end -}}
 
-{{/* An image reference of (dict "root" $ "image" <values>): the digest wins over the tag. */}}
+{{/*
+An image reference of (dict "root" $ "image" <values>): the digest wins over the tag. A repository without a registry would be
+looked for at Docker Hub, under a name that anybody may take there; the first part of a name is a registry where it has a dot
+or a colon, or is localhost.
+*/}}
 {{- define "podbadge.image" -}}
 {{- $repository := .image.repository -}}
 {{- with .root.Values.image.registry }}{{ $repository = printf "%s/%s" (trimSuffix "/" .) $repository }}{{ end -}}
+{{- if not (regexMatch "^(localhost|[^/]*[.:][^/]*)/" $repository) -}}
+{{- fail "image.registry: say where the images are, for example registry.example.com/team; docs/release.md says how they get there" -}}
+{{- end -}}
 {{- if .image.digest -}}
 {{- printf "%s@%s" $repository .image.digest -}}
 {{- else -}}

@@ -16,6 +16,9 @@ pub const NAMESPACE: &str = "podbadge-system";
 /// The name of the webhook's Deployment, of its Service and of its configuration.
 pub const WEBHOOK: &str = "podbadge-webhook";
 
+/// The registry of the images that the node knows.
+pub const REGISTRY: &str = "registry.example.com";
+
 /// A rendered chart.
 #[derive(Debug)]
 pub(crate) struct Chart {
@@ -46,7 +49,10 @@ impl Renderer {
             .arg(chart)
             // Hooks are for Helm itself, which does not install here.
             .args(["--no-hooks", "--namespace", NAMESPACE, "--kube-version", kubernetes])
-            .args(["--set-string", &format!("azureTenantID={TENANT},authorityHost={authority}")])
+            .args([
+                "--set-string",
+                &format!("image.registry={REGISTRY},azureTenantID={TENANT},authorityHost={authority}"),
+            ])
             .args(native_sidecar.then_some(["--set", "sidecar.native=always"]).into_iter().flatten())
             .args(values.iter().flat_map(|value| [if value.contains("=[") { "--set-json" } else { "--set" }, value]))
             .output()

@@ -15,10 +15,13 @@ pub(crate) const SETS: [&str; 5] = [
 ];
 
 pub(crate) fn the_defaults_pass_lint(helm: &Helm) -> Result<()> {
+    // Whoever lints the chart need not have a registry yet.
+    helm.lint("image: {registry: ''}")?;
     SETS.into_iter().try_for_each(|values| helm.lint(values).context(values))
 }
 
 pub(crate) fn each_value_has_its_effect(helm: &Helm) -> Result<()> {
+    const IMAGE: &str = "Deployment/spec/template/spec/containers/0/image";
     let cases = [
         ("nameOverride: other", "Deployment/metadata/name", json!("podbadge-other-webhook")),
         ("fullnameOverride: other", "Deployment/metadata/name", json!("other")),
@@ -27,6 +30,22 @@ pub(crate) fn each_value_has_its_effect(helm: &Helm) -> Result<()> {
         ("hostNetwork: true", "Deployment/spec/strategy/rollingUpdate/maxSurge", json!(0)),
         ("", "Deployment/spec/strategy/rollingUpdate/maxSurge", json!(1)),
         ("replicaCount: 1", "Deployment/spec/replicas", json!(1)),
+        (
+            "image: {registry: 'registry.example:5000/team/'}",
+            IMAGE,
+            json!("registry.example:5000/team/podbadge/webhook:v0.1.0"),
+        ),
+        // A repository may say itself where it is; where there is a registry, too, that one passes on from there.
+        (
+            "{image: {registry: '', repository: localhost/w}, sidecar: {image: {repository: 'mirror:5000/s'}}}",
+            IMAGE,
+            json!("localhost/w:v0.1.0"),
+        ),
+        (
+            "image: {registry: pull.example, repository: registry.example/w}",
+            IMAGE,
+            json!("pull.example/registry.example/w:v0.1.0"),
+        ),
         ("", "PodDisruptionBudget/spec/maxUnavailable", json!(1)),
         ("podDisruptionBudget: {maxUnavailable: 0}", "PodDisruptionBudget/spec/maxUnavailable", json!(0)),
         ("podDisruptionBudget: {minAvailable: 1}", "PodDisruptionBudget/spec/maxUnavailable", json!(null)),

@@ -4,6 +4,8 @@ use anyhow::{Result, ensure};
 
 use crate::render::Helm;
 
+const NO_REGISTRY: &str = "image.registry: say where the images are, for example registry.example.com/team; docs/release.md says how they get there";
+
 /// What is refused, and the words that must be there: where, and what else it may be.
 const CASES: &[(&str, &[&str])] = &[
     ("replicas: 3", &["replicas", "not allowed"]),
@@ -23,6 +25,15 @@ const CASES: &[(&str, &[&str])] = &[
     ("heal: sometimes", &["/heal", "report"]),
     ("healInterval: 1", &["/healInterval", "minimum"]),
     ("healEvictionsPerMinute: 601", &["/healEvictionsPerMinute", "maximum"]),
+    ("image: {registry: ''}", &[NO_REGISTRY]),
+    ("image: {registry: '', repository: team/webhook}", &[NO_REGISTRY]),
+    // Of the two images each needs one.
+    ("image: {registry: '', repository: registry.example/webhook}", &[NO_REGISTRY]),
+    ("image: {registry: '', repository: registry.example/azure/workload-identity/webhook}", &[NO_REGISTRY]),
+    ("image: {registry: 'https://registry.example'}", &["/image/registry", "'https://registry.example'"]),
+    ("image: {registry: registry.example//}", &["/image/registry", "pattern"]),
+    // Docker Hub's, which is to be said.
+    ("image: {registry: team}", &[NO_REGISTRY]),
     ("image: {digest: 'sha256:short'}", &["/image/digest", "pattern"]),
     ("image: {pullPolicy: Sometimes}", &["/image/pullPolicy", "IfNotPresent"]),
     ("tls: {mode: none}", &["/tls/mode", "cert-manager"]),

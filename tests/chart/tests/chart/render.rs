@@ -1,5 +1,6 @@
 //! Helm, and what it renders.
 
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +13,8 @@ use serde_json::Value;
 pub(crate) const NAMESPACE: &str = "podbadge-system";
 /// The oldest Kubernetes that is supported.
 const KUBERNETES: &str = "1.30.0";
+/// What an installation must say, however little else it says.
+const NEEDED: &str = "image: {registry: registry.example.com}";
 
 /// The program.
 pub(crate) struct Helm {
@@ -34,7 +37,7 @@ pub(crate) fn chart() -> PathBuf {
 }
 
 impl Helm {
-    /// Renders with the values of a YAML text.
+    /// Renders with the values of a YAML text, and where it names no registry with one.
     ///
     /// # Errors
     /// What Helm says.
@@ -73,10 +76,14 @@ impl Helm {
     }
 
     fn of(&self, chart: &Path, arguments: &[&str], values: &str) -> Result<String> {
-        let mut file = tempfile::NamedTempFile::new()?;
+        let (mut needed, mut file) = (tempfile::NamedTempFile::new()?, tempfile::NamedTempFile::new()?);
+        needed.write_all(NEEDED.as_bytes())?;
         file.write_all(values.as_bytes())?;
         let mut command = Command::new(&self.program);
-        command.args(arguments).arg(chart).args(["--namespace", NAMESPACE, "--values"]).arg(file.path());
+        // Of two files the second wins.
+        let files =
+            [needed.path(), file.path()].into_iter().flat_map(|path| [OsStr::new("--values"), path.as_os_str()]);
+        command.args(arguments).arg(chart).args(["--namespace", NAMESPACE]).args(files);
         // No cluster is asked, whatever the machine knows of one.
         let output = command.env("KUBECONFIG", "/dev/null").output().context("helm cannot be started")?;
         if !output.status.success() {

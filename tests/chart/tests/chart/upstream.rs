@@ -37,10 +37,15 @@ pub(crate) fn each_of_its_values_has_its_effect(helm: &Helm) -> Result<()> {
             "image.repository",
             "image: {repository: mine/webhook}",
             format!("{container}/image"),
-            json!("mine/webhook:v0.1.0"),
+            json!("registry.example.com/mine/webhook:v0.1.0"),
         ),
         ("image.pullPolicy", "image: {pullPolicy: Always}", format!("{container}/imagePullPolicy"), json!("Always")),
-        ("image.release", "image: {release: v9}", format!("{container}/image"), json!("podbadge/webhook:v9")),
+        (
+            "image.release",
+            "image: {release: v9}",
+            format!("{container}/image"),
+            json!("registry.example.com/podbadge/webhook:v9"),
+        ),
         (
             "imagePullSecrets",
             "imagePullSecrets: [{name: s}]",
@@ -197,7 +202,7 @@ pub(crate) fn what_means_nothing_here_is_said(helm: &Helm) -> Result<()> {
     ensure!(!helm.notes("")?.contains("Workload Identity's own"));
     let mirrored = "image: {repository: registry.example/azure/workload-identity/webhook, release: v1.6.0}";
     let image = helm.render(mirrored)?.container()?["image"].clone();
-    ensure!(image == "podbadge/webhook:v0.1.0", "{image}");
+    ensure!(image == "registry.example.com/podbadge/webhook:v0.1.0", "{image}");
     Ok(())
 }
 

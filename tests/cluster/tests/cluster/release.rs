@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use podbadge_cluster_tests::entra::{ACCOUNT, CLIENT, HELM_TEST, TENANT};
+use podbadge_cluster_tests::install::REGISTRY;
 use podbadge_cluster_tests::kubernetes::Objects;
 use podbadge_cluster_tests::scope::Scope;
 use podbadge_cluster_tests::shell::Shell;
@@ -50,7 +51,7 @@ fn install(scope: &Scope, further: &str) -> String {
     let authority = scope.cluster.authority();
     format!(
         "helm --namespace {NAMESPACE} upgrade --install second manifests/chart --create-namespace {WAIT} \
-         --set azureTenantID={TENANT},authorityHost={authority} {further}"
+         --set image.registry={REGISTRY},azureTenantID={TENANT},authorityHost={authority} {further}"
     )
 }
 

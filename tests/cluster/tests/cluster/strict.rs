@@ -26,7 +26,8 @@ pub(super) async fn all_that_is_rendered_is_accepted(scope: Scope) -> Result<()>
         shell.write(name, values)?;
         let rendered = shell
             .run(&format!(
-                "helm template strict manifests/chart --namespace {} --kube-version 1.36.0 --values {name}",
+                "helm template strict manifests/chart --namespace {} --kube-version 1.36.0 --values {name} \
+                 --set image.registry=registry.example",
                 scope.namespace
             ))
             .await?;

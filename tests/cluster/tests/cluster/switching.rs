@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use podbadge_cluster_tests::control_plane::Authority;
 use podbadge_cluster_tests::entra::{ACCOUNT, CLIENT, TENANT};
+use podbadge_cluster_tests::install::REGISTRY;
 use podbadge_cluster_tests::sandbox::HOST;
 use podbadge_cluster_tests::scope::Scope;
 use podbadge_cluster_tests::shell::Shell;
@@ -48,7 +49,7 @@ async fn switch(scope: &Scope, typed: &Shell) -> Result<()> {
 
     let [values, beside, look, remove, fail, enable] = commands()[..] else { anyhow::bail!("six steps with commands") };
     typed.run(values).await.context("1")?;
-    typed.run(beside).await.context("2")?;
+    typed.run(&beside.replace("REGISTRY", REGISTRY)).await.context("2")?;
     let [test, events] = look.lines().collect::<Vec<_>>()[..] else { anyhow::bail!("two commands") };
     until("Podbadge is asked, too", || async { typed.run(test).await }).await.context("3")?;
     until("the other webhook is noticed", || async {
