@@ -97,8 +97,10 @@ program: 30 MiB would end this one under load, and 100m would throttle every cre
 {{- if $variables }}{{ toJson $variables }}{{ end -}}
 {{- end -}}
 
+{{/* Each maker has a Secret of its own: while the mode is changed, neither finds the other's content in it. */}}
 {{- define "podbadge.tlsSecret" -}}
-{{- default (printf "%s-tls" (include "podbadge.name" .)) .Values.tls.secretName -}}
+{{- $maker := ternary "-cert-manager" "" (eq .Values.tls.mode "cert-manager") -}}
+{{- default (printf "%s%s-tls" (include "podbadge.name" .) $maker) .Values.tls.secretName -}}
 {{- end -}}
 
 {{- define "podbadge.adminPort" -}}

@@ -124,7 +124,15 @@ pub(crate) fn cert_manager_issues_and_injects(helm: &Helm) -> Result<()> {
     ensure!(leaf["spec"]["dnsNames"][0] == "podbadge-webhook.podbadge-system.svc", "{leaf}");
     ensure!(leaf["spec"]["issuerRef"]["name"] == "podbadge-webhook-ca");
     let secret = &leaf["spec"]["secretName"];
-    ensure!(rendered.at("Deployment/spec/template/spec/volumes/0/secret/secretName")? == secret);
+    let volume = rendered.at("Deployment/spec/template/spec/volumes/0/secret")?;
+    ensure!(volume["secretName"] == *secret);
+    let items = json!([{"key": "tls.crt", "path": "tls.crt"}, {"key": "tls.key", "path": "tls.key"}]);
+    ensure!(volume["items"] == items, "{volume}");
+    // Not the one that the webhook itself would fill.
+    ensure!(
+        secret == "podbadge-webhook-cert-manager-tls"
+            && helm.render("")?.has_argument("--tls-secret=podbadge-webhook-tls")?
+    );
     ensure!(rendered.all("Issuer").len() == 2);
     // The webhook needs no Secret and writes no configuration.
     ensure!(!rendered.one("Role")?.to_string().contains("secrets"));
@@ -177,8 +185,12 @@ pub(crate) fn an_uninstallation_asks_nobody_before_it_begins(helm: &Helm) -> Res
             "Lease {name} is left behind"
         );
     }
+    let issued = helm.render("{uninstallHooks: always, tls: {mode: cert-manager}}")?;
+    let secrets: Vec<_> = issued.objects.iter().filter(|object| object["kind"] == "Secret").collect();
+    let secrets: Vec<_> = secrets.iter().map(|secret| &secret["metadata"]["name"]).collect();
+    ensure!(secrets == ["podbadge-webhook-cert-manager-tls", "podbadge-webhook-ca"], "{secrets:?}");
     // A Secret that somebody else made stays.
-    let files = helm.render("tls: {mode: files, secretName: s}")?;
+    let files = helm.render("{uninstallHooks: always, tls: {mode: files, secretName: s}}")?;
     ensure!(!files.objects.iter().any(|object| object["kind"] == "Secret"));
     Ok(())
 }
