@@ -83,11 +83,14 @@ pub(crate) fn each_value_has_its_effect(helm: &Helm) -> Result<()> {
             "NetworkPolicy/spec/egress/0/to",
             json!([{"ipBlock": {"cidr": "10.0.0.1/32"}}]),
         ),
+        // Reviews need not come from where the API servers are.
+        ("networkPolicy: {enabled: true, apiServers: [10.0.0.1/32]}", "NetworkPolicy/spec/ingress/0/from", json!(null)),
         (
-            "networkPolicy: {enabled: true, apiServers: [10.0.0.1/32]}",
+            "networkPolicy: {enabled: true, admissionFrom: [10.0.0.1/32, {podSelector: {matchLabels: {app: tunnel}}}]}",
             "NetworkPolicy/spec/ingress/0/from",
-            json!([{"ipBlock": {"cidr": "10.0.0.1/32"}}]),
+            json!([{"ipBlock": {"cidr": "10.0.0.1/32"}}, {"podSelector": {"matchLabels": {"app": "tunnel"}}}]),
         ),
+        ("networkPolicy: {enabled: true, admissionFrom: [10.0.0.1/32]}", "NetworkPolicy/spec/egress/0/to", json!(null)),
         (
             "validatingAdmissionPolicy: {enabled: true}\nazureEnvironment: azureusgovernmentcloud",
             "ValidatingAdmissionPolicy/spec/failurePolicy",

@@ -44,6 +44,8 @@ const CASES: &[(&str, &[&str])] = &[
     ("podDisruptionBudget: {minAvailable: 1, maxUnavailable: 1}", &["minAvailable or maxUnavailable, not both"]),
     ("podDisruptionBudget: {minAvailable: half}", &["/podDisruptionBudget/minAvailable", "pattern"]),
     ("networkPolicy: {apiServers: [everywhere]}", &["/networkPolicy/apiServers/0", "pattern"]),
+    ("networkPolicy: {admissionFrom: [everywhere]}", &["/networkPolicy/admissionFrom/0", "pattern"]),
+    ("networkPolicy: {admissionFrom: [{}]}", &["/networkPolicy/admissionFrom/0", "minProperties"]),
     ("networkPolicy: {apiServerPorts: []}", &["/networkPolicy/apiServerPorts", "minItems"]),
     ("test: {clientId: orders}", &["/test/clientId", "pattern"]),
     ("sidecar: {caData: /etc/ca.pem}", &["/sidecar/caData", "pattern"]),
