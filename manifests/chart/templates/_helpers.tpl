@@ -203,6 +203,9 @@ annotations:
 {{- if and .Values.tls.caBundle (ne .Values.tls.mode "files") -}}
 {{- fail (printf "tls.caBundle is for tls.mode files; with %s it is written by somebody else" .Values.tls.mode) -}}
 {{- end -}}
+{{- if and .Values.podMonitor.enabled .Values.serviceMonitor.enabled -}}
+{{- fail "podMonitor and serviceMonitor scrape the same replicas, and everything would be counted twice: enable one of them" -}}
+{{- end -}}
 {{- $own := regexFind "[0-9]+$" .Values.metricsAddr | int -}}
 {{- if eq $own (int .Values.service.targetPort) -}}
 {{- fail (printf "metricsAddr and service.targetPort are both %d" $own) -}}

@@ -1,6 +1,9 @@
 //! Values, and what becomes of them.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result, ensure};
+use podbadge_webhook_core::pod::Name;
 use serde_json::{Value, json};
 
 use crate::render::{Helm, NAMESPACE, Rendered, chart, hook};
@@ -242,6 +245,20 @@ pub(crate) fn every_value_is_in_the_schema(_: &Helm) -> Result<()> {
     compare(&values, &schema, &schema, "")
 }
 
+/// What the schema lets through, the webhook takes; what it takes, the schema lets through.
+pub(crate) fn the_sidecars_variables_are_the_webhooks(_: &Helm) -> Result<()> {
+    let schema: Value = serde_json::from_str(&std::fs::read_to_string(chart().join("values.schema.json"))?)?;
+    let properties = &schema["properties"]["sidecar"]["properties"]["variables"]["properties"];
+    let allowed: BTreeSet<_> = properties.as_object().context("no variables")?.keys().map(String::as_str).collect();
+    let taken: BTreeSet<_> = Name::OPERATORS.into_iter().map(|(_, name)| name).collect();
+    ensure!(allowed == taken, "the schema has {allowed:?}, the webhook {taken:?}");
+    // Their words stand beside the value.
+    let values = std::fs::read_to_string(chart().join("values.yaml"))?;
+    let lacking: Vec<_> = taken.into_iter().filter(|name| !values.contains(name)).collect();
+    ensure!(lacking.is_empty(), "values.yaml does not name {lacking:?}");
+    Ok(())
+}
+
 fn compare(values: &Value, schema: &Value, whole: &Value, path: &str) -> Result<()> {
     // Told in comments: with a default, giving one of the two would need the other to be taken back.
     const WITHOUT_DEFAULT: [&str; 3] =
@@ -305,5 +322,17 @@ pub(crate) fn the_test_pod_is_like_any_other(helm: &Helm) -> Result<()> {
     let variables = &of(&rendered, "Pod")?["spec"]["containers"][0]["env"];
     ensure!(variables[0] == json!({"name": "PODBADGE_CHECK_RESOURCE", "value": "https://management.azure.com"}));
     ensure!(variables[1] == json!({"name": "HTTPS_PROXY", "value": "http://p:1"}), "{variables}");
+    Ok(())
+}
+
+/// Who evicts with one replica would wait for ever, and never be told.
+pub(crate) fn what_does_not_work_is_noted(helm: &Helm) -> Result<()> {
+    const EVICTS_NOTHING: &str = "heal \"evict\" evicts nothing";
+    for (values, expected) in
+        [("{heal: evict, replicaCount: 1}", true), ("heal: evict", false), ("replicaCount: 1", false)]
+    {
+        let notes = helm.notes(values)?;
+        ensure!(notes.contains(EVICTS_NOTHING) == expected, "{values}: {notes}");
+    }
     Ok(())
 }
