@@ -54,10 +54,13 @@ pub(crate) fn each_value_has_its_effect(helm: &Helm) -> Result<()> {
         ("podDisruptionBudget: {minAvailable: 1}", "PodDisruptionBudget/spec/maxUnavailable", json!(null)),
         ("", "PodDisruptionBudget/spec/unhealthyPodEvictionPolicy", json!("AlwaysAllow")),
         (
-            "podSecurityContext: {runAsUser: null, runAsGroup: null}",
+            "{tls: {mode: files, secretName: s}, podSecurityContext: {runAsUser: null, runAsGroup: null, fsGroup: null}}",
             "Deployment/spec/template/spec/securityContext",
             json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}}),
         ),
+        // A Secret's files belong to root and to this group, and no one else may read them.
+        ("tls: {mode: cert-manager}", "Deployment/spec/template/spec/securityContext/fsGroup", json!(65532)),
+        ("tls: {mode: cert-manager}", "Deployment/spec/template/spec/volumes/0/secret/defaultMode", json!(0o440)),
         (
             "validatingWebhook: {annotations: {admissions.enforcer/disabled: 'true'}}",
             "ValidatingWebhookConfiguration/metadata/annotations",
