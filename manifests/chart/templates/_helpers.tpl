@@ -103,6 +103,15 @@ program: 30 MiB would end this one under load, and 100m would throttle every cre
 {{- default (printf "%s%s-tls" (include "podbadge.name" .) $maker) .Values.tls.secretName -}}
 {{- end -}}
 
+{{/* A duration such as 2160h or 1h30m, in seconds. */}}
+{{- define "podbadge.seconds" -}}
+{{- $seconds := 0 -}}
+{{- range regexFindAll "[0-9]+[hms]" . -1 -}}
+{{- $seconds = add $seconds (mul (regexFind "^[0-9]+" .) (get (dict "h" 3600 "m" 60 "s" 1) (regexFind "[hms]$" .))) -}}
+{{- end -}}
+{{- $seconds -}}
+{{- end -}}
+
 {{- define "podbadge.adminPort" -}}
 {{- regexFind "[0-9]+$" .Values.metricsAddr -}}
 {{- end -}}
@@ -205,6 +214,11 @@ annotations:
 {{- end -}}
 {{- if and .Values.podMonitor.enabled .Values.serviceMonitor.enabled -}}
 {{- fail "podMonitor and serviceMonitor scrape the same replicas, and everything would be counted twice: enable one of them" -}}
+{{- end -}}
+{{- $life := include "podbadge.seconds" .Values.tls.selfManaged.duration | int -}}
+{{- $caLife := include "podbadge.seconds" .Values.tls.selfManaged.caDuration | int -}}
+{{- if or (lt $life 3600) (gt $caLife 315360000) (gt (mul 3 $life) $caLife) -}}
+{{- fail (printf "tls.selfManaged: duration %s must be 1h or more and at most a third of caDuration, for none may outlive its authority; caDuration %s at most 87600h" .Values.tls.selfManaged.duration .Values.tls.selfManaged.caDuration) -}}
 {{- end -}}
 {{- $own := regexFind "[0-9]+$" .Values.metricsAddr | int -}}
 {{- if eq $own (int .Values.service.targetPort) -}}

@@ -110,6 +110,14 @@ pub(crate) fn each_value_has_its_effect(helm: &Helm) -> Result<()> {
     }
     ensure!(helm.render("replicaCount: 1")?.all("PodDisruptionBudget").is_empty(), "one replica has no budget");
 
+    for (values, argument) in [
+        ("tls: {selfManaged: {duration: 336h}}", "--tls-leaf-lifetime=1209600"),
+        ("tls: {selfManaged: {duration: 90m30s}}", "--tls-leaf-lifetime=5430"),
+        ("tls: {selfManaged: {caDuration: 87600h}}", "--tls-authority-lifetime=315360000"),
+    ] {
+        ensure!(helm.render(values)?.has_argument(argument)?, "{values}: {:#}", helm.render(values)?.container()?);
+    }
+
     let ca = "sidecar: {caData: \"-----BEGIN CERTIFICATE-----\\nQUJD\\n-----END CERTIFICATE-----\\n\"}";
     let variables =
         r#"--sidecar-variables={"PODBADGE_CA_DATA":"-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"}"#;
