@@ -112,6 +112,34 @@ program: 30 MiB would end this one under load, and 100m would throttle every cre
 {{- $seconds -}}
 {{- end -}}
 
+{{/*
+The alerts for this release: what the webhook does in another mode only is not missed, and what is late depends on when a
+certificate is due. With thirty days left at its renewal, as by default, all is as in monitoring/rules.yaml.
+*/}}
+{{- define "podbadge.rules" -}}
+{{- $modes := dict "PodbadgeNobodyIssues" (list "self-managed") "PodbadgeCertificateLate" (list "self-managed" "cert-manager") -}}
+{{- $mode := .Values.tls.mode -}}
+{{- $left := 2592000 -}}
+{{- if eq $mode "cert-manager" -}}
+{{- $left = include "podbadge.seconds" .Values.tls.certManager.renewBefore | int -}}
+{{- else if eq $mode "self-managed" -}}
+{{- $left = div (include "podbadge.seconds" .Values.tls.selfManaged.duration | int) 3 -}}
+{{- end -}}
+{{- $rules := .Files.Get "monitoring/rules.yaml" | fromYaml -}}
+{{- range $group := $rules.groups -}}
+{{- $kept := list -}}
+{{- range $rule := $group.rules -}}
+{{- if ne $left 2592000 -}}
+{{- $late := $rule.expr | replace "20 * 86400" (div (mul $left 2) 3 | toString) | replace "3 * 86400" (min 259200 (div $left 3) | toString) -}}
+{{- $_ := set $rule "expr" $late -}}
+{{- end -}}
+{{- if has $mode (default (list $mode) (get $modes $rule.alert)) }}{{ $kept = append $kept $rule }}{{ end -}}
+{{- end -}}
+{{- $_ := set $group "rules" $kept -}}
+{{- end -}}
+{{- toYaml $rules -}}
+{{- end -}}
+
 {{- define "podbadge.adminPort" -}}
 {{- regexFind "[0-9]+$" .Values.metricsAddr -}}
 {{- end -}}

@@ -45,6 +45,8 @@ const TESTS: &[(&str, Body)] = tests![
     upstream::each_of_its_values_has_its_effect,
     upstream::what_means_nothing_here_is_said,
     monitoring::the_rules_parse,
+    monitoring::the_rules_fit_the_certificates,
+    monitoring::every_alert_has_its_page,
     monitoring::the_dashboard_parses,
     monitoring::every_metric_is_one_of_ours,
     monitoring::every_metric_is_looked_at,

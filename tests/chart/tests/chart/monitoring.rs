@@ -35,6 +35,65 @@ pub(crate) fn the_rules_parse(helm: &Helm) -> Result<()> {
     Ok(())
 }
 
+/// What a mode never does is not missed there, and what is late depends on when it is due.
+pub(crate) fn the_rules_fit_the_certificates(helm: &Helm) -> Result<()> {
+    let of = |values: &str, alert: &str| -> Result<Option<String>> {
+        let rendered =
+            helm.render(&format!("{{prometheusRule: {{enabled: true}}, tls: {values}}}")).context(values.to_owned())?;
+        let rules = each(&rendered.one("PrometheusRule")?["spec"]["groups"]).flat_map(|group| each(&group["rules"]));
+        let mut found = rules.filter(|rule| rule["alert"] == alert);
+        Ok(found.next().and_then(|rule| rule["expr"].as_str()).map(str::to_owned))
+    };
+    for (values, alert, compared) in [
+        ("{}", "PodbadgeNobodyIssues", Some("== 0")),
+        ("{mode: cert-manager}", "PodbadgeNobodyIssues", None),
+        ("{mode: files, secretName: s}", "PodbadgeNobodyIssues", None),
+        ("{mode: files, secretName: s}", "PodbadgeCertificateLate", None),
+        ("{mode: files, secretName: s}", "PodbadgeCertificateEnds", Some("< 3 * 86400")),
+        ("{mode: cert-manager}", "PodbadgeCertificateLate", Some("< 20 * 86400")),
+        // Renewed when 112 hours are left.
+        ("{selfManaged: {duration: 336h}}", "PodbadgeCertificateLate", Some("< 268800")),
+        ("{selfManaged: {duration: 336h}}", "PodbadgeCertificateEnds", Some("< 134400")),
+        // Renewed when sixty days are left.
+        ("{mode: cert-manager, certManager: {renewBefore: 1440h}}", "PodbadgeCertificateLate", Some("< 3456000")),
+        ("{mode: cert-manager, certManager: {renewBefore: 1440h}}", "PodbadgeCertificateEnds", Some("< 259200")),
+    ] {
+        let found = of(values, alert)?;
+        ensure!(found.is_some() == compared.is_some(), "{values}: {alert} is {found:?}");
+        let ends = found.as_deref().zip(compared).is_none_or(|(found, compared)| found.ends_with(compared));
+        ensure!(ends, "{values}: {alert} is {found:?}");
+    }
+    Ok(())
+}
+
+/// Whoever is woken finds what to do, and finds it where the alert says.
+pub(crate) fn every_alert_has_its_page(_: &Helm) -> Result<()> {
+    let page = read("docs/operating.md")?;
+    let headings: BTreeSet<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "))
+        .filter(|heading| heading.starts_with("Podbadge"))
+        .collect();
+    let rules: Value = serde_norway::from_str(&read("manifests/monitoring/rules.yaml")?)?;
+    let mut alerts = BTreeSet::new();
+    for rule in each(&rules["groups"]).flat_map(|group| each(&group["rules"])) {
+        let alert = rule["alert"].as_str().context("an alert's name")?;
+        let description = rule["annotations"]["description"].as_str().unwrap_or_default();
+        let place = format!("Runbook: docs/operating.md#{}", alert.to_lowercase());
+        ensure!(description.ends_with(&place), "{alert} does not end with {place}");
+        alerts.insert(alert);
+    }
+    ensure!(headings == alerts, "docs/operating.md has {headings:?}, the rules have {alerts:?}");
+    // Each says the same three things.
+    for section in page.split("\n### Podbadge").skip(1) {
+        let section = section.split("\n## ").next().unwrap_or_default();
+        for part in ["**Noticed**", "**Look**", "**Do**"] {
+            ensure!(section.contains(part), "no {part} in Podbadge{section}");
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn the_dashboard_parses(helm: &Helm) -> Result<()> {
     for Query { place, text } in dashboard()? {
         parse(&text).with_context(|| place)?;
