@@ -40,6 +40,7 @@ const TESTS: &[(&str, Body)] = tests![
     expected::the_sidecars_variables_are_the_webhooks,
     expected::the_test_pod_is_like_any_other,
     expected::what_does_not_work_is_noted,
+    expected::it_is_packed_as_documented,
     refused::what_is_wrong_is_named,
     upstream::its_values_file_is_accepted,
     upstream::each_of_its_values_has_its_effect,

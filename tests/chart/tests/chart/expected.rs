@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use podbadge_webhook_core::pod::Name;
 use serde_json::{Value, json};
 
-use crate::render::{Helm, NAMESPACE, Rendered, chart, hook};
+use crate::render::{Helm, NAMESPACE, Rendered, chart, hook, root};
 
 /// Sets of values that together switch on all there is; the cluster's tests have a real API server take them.
 pub(crate) const SETS: [&str; 5] = [
@@ -336,14 +336,32 @@ pub(crate) fn the_test_pod_is_like_any_other(helm: &Helm) -> Result<()> {
     Ok(())
 }
 
-/// Who evicts with one replica would wait for ever, and never be told.
+/// Who evicts with one replica would wait for ever, and never be told; a test that must fail would be taken for a fault.
 pub(crate) fn what_does_not_work_is_noted(helm: &Helm) -> Result<()> {
     const EVICTS_NOTHING: &str = "heal \"evict\" evicts nothing";
-    for (values, expected) in
-        [("{heal: evict, replicaCount: 1}", true), ("heal: evict", false), ("replicaCount: 1", false)]
-    {
+    const OF_THE_TEST: &str = "If mutatingWebhookNamespaceSelector leaves that namespace out, the test";
+    for (values, words, expected) in [
+        ("{heal: evict, replicaCount: 1}", EVICTS_NOTHING, true),
+        ("heal: evict", EVICTS_NOTHING, false),
+        ("replicaCount: 1", EVICTS_NOTHING, false),
+        ("mutatingWebhookNamespaceSelector: {matchLabels: {a: b}}", OF_THE_TEST, true),
+        ("", OF_THE_TEST, false),
+    ] {
         let notes = helm.notes(values)?;
-        ensure!(notes.contains(EVICTS_NOTHING) == expected, "{values}: {notes}");
+        ensure!(notes.contains(words) == expected, "{values}: {notes}");
     }
+    Ok(())
+}
+
+/// By the command and under the name of docs/release.md; what is packed renders as what was.
+pub(crate) fn it_is_packed_as_documented(helm: &Helm) -> Result<()> {
+    let page = std::fs::read_to_string(root().join("docs/release.md"))?;
+    let archive =
+        page.split("helm push target/").nth(1).and_then(|rest| rest.split(' ').next()).context("no helm push")?;
+    ensure!(page.contains("helm package manifests/chart --destination target\n"), "no helm package");
+    let folder = tempfile::tempdir()?;
+    helm.package(folder.path())?;
+    let packed = helm.render_of(&folder.path().join(archive), "prometheusRule: {enabled: true}")?;
+    ensure!(packed.objects == helm.render("prometheusRule: {enabled: true}")?.objects);
     Ok(())
 }

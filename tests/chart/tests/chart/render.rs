@@ -42,7 +42,12 @@ impl Helm {
     /// # Errors
     /// What Helm says.
     pub(crate) fn render(&self, values: &str) -> Result<Rendered> {
-        let text = self.run(&["template", "podbadge", "--kube-version", KUBERNETES], values)?;
+        self.render_of(&chart(), values)
+    }
+
+    /// Renders a copy of the chart.
+    pub(crate) fn render_of(&self, chart: &Path, values: &str) -> Result<Rendered> {
+        let text = self.of(chart, &["template", "podbadge", "--kube-version", KUBERNETES], values)?;
         let objects = serde_norway::Deserializer::from_str(&text).map(Value::deserialize);
         let objects: Vec<Value> =
             objects.filter(|object| !matches!(object, Ok(Value::Null))).collect::<Result<_, _>>()?;
@@ -65,6 +70,14 @@ impl Helm {
         let document =
             serde_norway::Deserializer::from_str(&text).map(Value::deserialize).next().context("no notes")??;
         Ok(document["text"].as_str().context("no text")?.to_owned())
+    }
+
+    /// Packs the chart into a folder.
+    pub(crate) fn package(&self, folder: &Path) -> Result<()> {
+        let mut command = Command::new(&self.program);
+        let output = command.arg("package").arg(chart()).arg("--destination").arg(folder).output()?;
+        anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+        Ok(())
     }
 
     pub(crate) fn lint(&self, values: &str) -> Result<()> {
