@@ -21,6 +21,8 @@ mod identity;
 mod injection;
 #[path = "cluster/load.rs"]
 mod load;
+#[path = "cluster/modes.rs"]
+mod modes;
 #[path = "cluster/node.rs"]
 mod node;
 #[path = "cluster/outage.rs"]
@@ -160,6 +162,7 @@ fn tests() -> Vec<Test> {
             release::it_is_installed_tested_upgraded_and_uninstalled,
             release::the_test_says_why_there_is_no_token,
             switching::from_azure_workload_identity_as_documented,
+            modes::the_maker_is_changed_as_documented,
             heal::pods_left_behind_are_reported,
             heal::pods_left_behind_are_replaced,
             heal::a_labelled_pod_without_its_token_is_refused;

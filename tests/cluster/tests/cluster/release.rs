@@ -115,7 +115,7 @@ async fn last_words(scope: &Scope) -> Result<String> {
 }
 
 /// Waits until the API server asks the webhook about labelled pods.
-async fn asked(scope: &Scope) -> Result<()> {
+pub(crate) async fn asked(scope: &Scope) -> Result<()> {
     let pods = Objects::of(&scope.cluster.client, "v1", "Pod", &scope.namespace).await?;
     let mut pod = shell("asks", "true");
     pod["metadata"]["labels"] = json!({USE: "true"});
@@ -149,7 +149,7 @@ async fn everything(shell: &Shell) -> Result<BTreeSet<String>> {
         .collect())
 }
 
-fn labelled() -> Value {
+pub(crate) fn labelled() -> Value {
     let mut pod = shell("labelled", "true");
     pod["metadata"]["labels"] = json!({USE: "true"});
     pod["spec"]["serviceAccountName"] = json!(ACCOUNT);
@@ -157,13 +157,13 @@ fn labelled() -> Value {
 }
 
 /// Somebody who creates labelled pods without a pause, as far as admission goes.
-struct Creating {
+pub(crate) struct Creating {
     stop: Arc<AtomicBool>,
     task: JoinHandle<Result<u32>>,
 }
 
 impl Creating {
-    async fn start(scope: &Scope) -> Result<Self> {
+    pub(crate) async fn start(scope: &Scope) -> Result<Self> {
         let pods = Objects::of(&scope.cluster.client, "v1", "Pod", &scope.namespace).await?;
         let pod = labelled();
         let stop = Arc::new(AtomicBool::new(false));
@@ -179,7 +179,7 @@ impl Creating {
         Ok(Self { stop, task })
     }
 
-    async fn end(self) -> Result<u32> {
+    pub(crate) async fn end(self) -> Result<u32> {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await?
     }

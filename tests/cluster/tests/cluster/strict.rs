@@ -75,7 +75,7 @@ pub(super) async fn overlays_and_policies_are_accepted(scope: Scope) -> Result<(
         .context("policies")
 }
 
-async fn with_kinds(scope: &Scope) -> Result<Shell> {
+pub(crate) async fn with_kinds(scope: &Scope) -> Result<Shell> {
     let shell = Shell::new(&scope.cluster)?;
     shell.write("kinds.yaml", KINDS)?;
     shell.run("kubectl apply --server-side --filename kinds.yaml").await?;
