@@ -69,7 +69,9 @@ async fn mutate<L: Lookup>(State(door): State<Arc<Door<L>>>, RawQuery(query): Ra
             return refusal;
         }
     };
-    let (outcome, reason, response) = match door.admission.answer(&body, patience(timeout)).await {
+    // On the heap: else room for it would be taken for as long as a body is on its way.
+    let answer = Box::pin(door.admission.answer(&body, patience(timeout))).await;
+    let (outcome, reason, response) = match answer {
         Ok(answer) => (answer.outcome, answer.reason, answered(answer)),
         Err(Error::NoReview(error)) => {
             tracing::warn!(%error, "Refused");

@@ -42,7 +42,7 @@ pub(super) async fn serve(stream: TcpStream, door: Door, router: Router, limits:
     }
 }
 
-async fn http1<I>(io: I, router: Router, limits: Limits, drain: Drain)
+fn http1<I>(io: I, router: Router, limits: Limits, drain: Drain) -> impl Future<Output = ()>
 where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
 {
@@ -53,7 +53,7 @@ where
         .header_read_timeout(limits.idle)
         .max_buf_size(limits.buffer.max(LEAST_BUFFER))
         .serve_connection(TokioIo::new(io), service(router, Arc::clone(&asked), drain.clone()));
-    drive(connection, &asked, limits.header, &drain).await;
+    drive(Box::pin(connection), asked, limits.header, drain)
 }
 
 fn service(
@@ -86,8 +86,8 @@ fn body(incoming: Incoming) -> Body {
     if incoming.is_end_stream() { Body::empty() } else { Body::new(incoming) }
 }
 
-async fn drive<C: Stop>(connection: C, asked: &AtomicBool, header: Duration, drain: &Drain) {
-    let mut connection = pin!(connection);
+/// The connection comes in a box: a future has room of its own for whatever is moved into it, and again for where it stays.
+async fn drive<C: Stop>(mut connection: Pin<Box<C>>, asked: Arc<AtomicBool>, header: Duration, drain: Drain) {
     let mut silent = pin!(async {
         tokio::time::sleep(header).await;
         if asked.load(Ordering::Relaxed) {
@@ -150,19 +150,19 @@ mod tls {
     const HTTP2_PING: Duration = Duration::from_secs(30);
 
     pub(super) async fn serve(stream: TcpStream, acceptor: TlsAcceptor, router: Router, limits: Limits, drain: Drain) {
-        // What follows is on the heap: else each connection, whatever it speaks, had room for the largest of the three.
+        // On the heap and gone once it is over: else each connection had room for it all its life.
         let accepted = Box::pin(tokio::time::timeout(limits.handshake, acceptor.accept(stream))).await;
         match accepted {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                Box::pin(http2(stream, router, limits, drain)).await;
+                http2(stream, router, limits, drain).await;
             }
-            Ok(Ok(stream)) => Box::pin(http1(stream, router, limits, drain)).await,
+            Ok(Ok(stream)) => http1(stream, router, limits, drain).await,
             Ok(Err(error)) => tracing::debug!(%error, "A TLS handshake failed"),
             Err(_) => tracing::debug!(limit = ?limits.handshake, "A TLS handshake took too long"),
         }
     }
 
-    async fn http2(stream: TlsStream<TcpStream>, router: Router, limits: Limits, drain: Drain) {
+    fn http2(stream: TlsStream<TcpStream>, router: Router, limits: Limits, drain: Drain) -> impl Future<Output = ()> {
         let asked = Arc::new(AtomicBool::new(false));
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -173,7 +173,7 @@ mod tls {
             .keep_alive_interval(HTTP2_PING)
             .keep_alive_timeout(HTTP2_PING)
             .serve_connection(TokioIo::new(stream), service(router, Arc::clone(&asked), drain.clone()));
-        drive(connection, &asked, limits.header, &drain).await;
+        drive(Box::pin(connection), asked, limits.header, drain)
     }
 
     impl<I, S> Stop for http2::Connection<I, S, TokioExecutor>
