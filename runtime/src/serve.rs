@@ -4,6 +4,7 @@
 //! failure. Whatever comes beyond a limit therefore waits in the kernel's queue; it is never reset, because a refused
 //! connection fails the pod at once while a late answer does not.
 
+mod again;
 mod connection;
 
 use std::{

@@ -22,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tower::Service as _;
 
-use super::{Door, Limits};
+use super::{Door, Limits, again::Again};
 use crate::drain::Drain;
 
 /// Less than this the HTTP server refuses to be told.
@@ -53,7 +53,7 @@ where
         .header_read_timeout(limits.idle)
         .max_buf_size(limits.buffer.max(LEAST_BUFFER))
         .serve_connection(TokioIo::new(io), service(router, Arc::clone(&asked), drain.clone()));
-    drive(Box::pin(connection), asked, limits.header, drain)
+    drive(Again::new(connection), asked, limits.header, drain)
 }
 
 fn service(
@@ -87,7 +87,7 @@ fn body(incoming: Incoming) -> Body {
 }
 
 /// The connection comes in a box: a future has room of its own for whatever is moved into it, and again for where it stays.
-async fn drive<C: Stop>(mut connection: Pin<Box<C>>, asked: Arc<AtomicBool>, header: Duration, drain: Drain) {
+async fn drive<C: Stop>(mut connection: Again<C>, asked: Arc<AtomicBool>, header: Duration, drain: Drain) {
     let mut silent = pin!(async {
         tokio::time::sleep(header).await;
         if asked.load(Ordering::Relaxed) {
@@ -98,7 +98,7 @@ async fn drive<C: Stop>(mut connection: Pin<Box<C>>, asked: Arc<AtomicBool>, hea
     let mut draining = false;
     loop {
         tokio::select! {
-            ended = connection.as_mut() => {
+            ended = &mut connection => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "A connection failed");
                 }
@@ -110,7 +110,7 @@ async fn drive<C: Stop>(mut connection: Pin<Box<C>>, asked: Arc<AtomicBool>, hea
             }
             () = started.as_mut(), if !draining => {
                 draining = true;
-                connection.as_mut().stop();
+                connection.get().stop();
             }
         }
     }
@@ -173,7 +173,7 @@ mod tls {
             .keep_alive_interval(HTTP2_PING)
             .keep_alive_timeout(HTTP2_PING)
             .serve_connection(TokioIo::new(stream), service(router, Arc::clone(&asked), drain.clone()));
-        drive(Box::pin(connection), asked, limits.header, drain)
+        drive(Again::new(connection), asked, limits.header, drain)
     }
 
     impl<I, S> Stop for http2::Connection<I, S, TokioExecutor>
