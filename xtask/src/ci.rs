@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::process::{Failure, cargo, no_arguments, unstarted};
-use crate::{control_plane, images, manifests, release, tools, tree};
+use crate::{control_plane, images, manifests, peers, release, tools, tree};
 
 /// Test outcomes, summed over all test programs.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,11 @@ pub(crate) fn ci(arguments: &[String]) -> Result<(), Failure> {
     no_arguments("ci", arguments)?;
     // Go's compiler and Rust's long single-threaded links fill each other's gaps.
     let control_plane = thread::spawn(|| {
-        [step("helm", tools::install_helm), step("control-plane", || control_plane::control_plane(&[]))]
+        [
+            step("helm", tools::install_helm),
+            step("control-plane", || control_plane::control_plane(&[])),
+            step("peers", || peers::peers(&[])),
+        ]
     });
     let check = [String::from("--check")];
     let mut steps = vec![

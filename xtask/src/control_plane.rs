@@ -1,9 +1,9 @@
 //! The control plane of the cluster tests.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::process::{Failure, cargo, command, root, run, target};
+use crate::go;
+use crate::process::{Failure, cargo, root, run, target};
 
 const CONTROL_PLANE: [(&str, &str); 4] = [
     ("etcd", "go.etcd.io/etcd/server/v3"),
@@ -52,43 +52,12 @@ fn module_of(newest: &Path, version: &str) -> Result<PathBuf, Failure> {
 }
 
 fn built(module: &Path) -> Result<PathBuf, Failure> {
-    let manifest = module.join("go.mod");
-    let text = fs::read_to_string(&manifest).map_err(|error| failed(&manifest, &error))?;
-    let version = kubernetes_version(&text)
-        .ok_or_else(|| Failure::failed(format!("{} requires no k8s.io/kubernetes", manifest.display())))?;
-    let flags = linker_flags(version)
-        .ok_or_else(|| Failure::failed(format!("{}: `{version}` is no Kubernetes version", manifest.display())))?;
+    let version = go::version(module, "k8s.io/kubernetes")?;
+    let flags = linker_flags(&version)
+        .ok_or_else(|| Failure::failed(format!("{}: `{version}` is no Kubernetes version", module.display())))?;
     let folder = target().join("control-plane").join(version);
-    fs::create_dir_all(&folder).map_err(|error| failed(&folder, &error))?;
-    for (program, package) in CONTROL_PLANE {
-        let (last, next) = (folder.join(program), folder.join(program).with_extension("part"));
-        if last.is_file() {
-            continue;
-        }
-        run(command("go")
-            .current_dir(module)
-            .env("CGO_ENABLED", "0")
-            .args(["build", "-trimpath", "-ldflags", &flags, "-o"])
-            .arg(&next)
-            .arg(package))?;
-        // A build that is cut short leaves nothing that looks whole.
-        fs::rename(&next, &last).map_err(|error| failed(&last, &error))?;
-    }
+    go::build(module, &folder, &CONTROL_PLANE, &flags)?;
     Ok(folder)
-}
-
-pub(crate) fn failed(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::failed(format!("{}: {error}", path.display()))
-}
-
-/// The version of `k8s.io/kubernetes` in a go.mod, as `1.36.3`.
-fn kubernetes_version(manifest: &str) -> Option<&str> {
-    manifest.lines().find_map(|line| {
-        let line = line.trim();
-        let line = line.strip_prefix("require ").unwrap_or(line);
-        let version = line.strip_prefix("k8s.io/kubernetes v")?;
-        version.split_whitespace().next()
-    })
 }
 
 /// Without its version stamped in, an API server calls itself v0.0.0 and clients that look do not know it.
@@ -102,15 +71,6 @@ fn linker_flags(version: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_version_is_read_from_either_form_of_require() {
-        let block =
-            "module x\n\nrequire (\n\tgo.etcd.io/etcd/server/v3 v3.6.5\n\tk8s.io/kubernetes v1.36.3 // indirect\n)\n";
-        assert_eq!(kubernetes_version(block), Some("1.36.3"));
-        assert_eq!(kubernetes_version("require k8s.io/kubernetes v1.30.14\n"), Some("1.30.14"));
-        assert_eq!(kubernetes_version("require k8s.io/kubernetes-x v1.30.14\n"), None);
-    }
 
     #[test]
     fn the_stamp_has_all_three_parts() {

@@ -4,8 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::control_plane::failed;
-use crate::process::{Failure, command, flag, output, run, target};
+use crate::process::{Failure, command, failed, flag, output, run, target};
 use crate::release::{Architecture, all, build, dist};
 use crate::tools;
 

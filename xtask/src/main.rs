@@ -5,8 +5,10 @@
 
 mod ci;
 mod control_plane;
+mod go;
 mod images;
 mod manifests;
+mod peers;
 mod process;
 mod release;
 mod tools;
@@ -44,6 +46,11 @@ const RECIPES: &[Recipe] = &[
         name: "control-plane",
         summary: "build etcd and Kubernetes for the cluster tests, once; --kubernetes 1.30 that version",
         work: control_plane::control_plane,
+    },
+    Recipe {
+        name: "peers",
+        summary: "build Azure Workload Identity and cert-manager for the cluster tests, once",
+        work: peers::peers,
     },
     Recipe {
         name: "cluster",

@@ -108,6 +108,11 @@ pub(crate) fn unstarted(command: &Command, error: &std::io::Error) -> Failure {
     Failure::failed(format!("cannot start {}: {error}", command.get_program().display()))
 }
 
+/// What could not be done with a file or a folder.
+pub(crate) fn failed(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::failed(format!("{}: {error}", path.display()))
+}
+
 fn shown(command: &Command) -> String {
     let mut text = command.get_program().display().to_string();
     for argument in command.get_args() {

@@ -5,8 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::control_plane::failed;
-use crate::process::{Failure, cargo, no_arguments, root, run, target};
+use crate::process::{Failure, cargo, failed, no_arguments, root, run, target};
 use crate::tools;
 
 /// What is shipped for.
