@@ -106,6 +106,7 @@ async fn live(
             tokio::select! {
                 phase = applications => phase,
                 never = ephemeral::follow(&instance, seen) => match never {},
+                never = volume::follow(&instance) => match never {},
             }
         }
     };

@@ -1,11 +1,13 @@
 //! Volumes, written as the kubelet writes them: a folder with a version in its name, a `..data` link to it that is
 //! swapped whole, and a link for every file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest};
@@ -17,12 +19,15 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::core::{Selector, SelectorExt};
 use kube::{Api, Client, ResourceExt};
+use tokio::time::sleep;
 
 use super::pod::Instance;
 use super::variables;
 use crate::kubernetes::Objects;
 
 const DEFAULT_MODE: i32 = 0o644;
+/// How late volumes are. The kubelet takes a minute or more; what a test looks for under this lag must hold under that, too.
+const REFRESH: Duration = Duration::from_secs(3);
 
 struct File {
     bytes: Vec<u8>,
@@ -36,8 +41,7 @@ type Files = BTreeMap<String, File>;
 pub(super) async fn prepare(instance: &Instance, volume: &Volume) -> Result<PathBuf> {
     let folder = instance.folder.join("volumes").join(&volume.name);
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let group = instance.spec.security_context.as_ref().and_then(|context| context.fs_group);
-    let group = group.map(u32::try_from).transpose()?;
+    let group = group(instance)?;
     if volume.empty_dir.is_some() {
         fs::set_permissions(&folder, Permissions::from_mode(0o777))?;
         chown(&folder, None, group)?;
@@ -46,6 +50,33 @@ pub(super) async fn prepare(instance: &Instance, volume: &Volume) -> Result<Path
     let files = files(instance, volume).await.with_context(|| format!("volume {}", volume.name))?;
     write(&folder, files, group).with_context(|| folder.display().to_string())?;
     Ok(folder)
+}
+
+/// Keeps volumes of Secrets and ConfigMaps as these are. What is gone stays as it was; what is projected is left alone, for
+/// no token here lives long enough to be replaced.
+pub(super) async fn follow(instance: &Instance) -> Infallible {
+    let volumes: Vec<&Volume> =
+        instance.spec.volumes.iter().flatten().filter(|one| one.secret.is_some() || one.config_map.is_some()).collect();
+    if volumes.is_empty() {
+        return std::future::pending().await;
+    }
+    loop {
+        sleep(REFRESH).await;
+        for volume in &volumes {
+            if let Err(error) = refresh(instance, volume).await {
+                eprintln!("node: volume {} of {}: {error:#}", volume.name, instance.pod.name_any());
+            }
+        }
+    }
+}
+
+async fn refresh(instance: &Instance, volume: &Volume) -> Result<()> {
+    let folder = instance.volumes.get(&volume.name).context("not mounted")?;
+    let Ok(files) = files(instance, volume).await else { return Ok(()) };
+    if is_written(folder, &files) {
+        return Ok(());
+    }
+    write(folder, files, group(instance)?).with_context(|| folder.display().to_string())
 }
 
 async fn files(instance: &Instance, volume: &Volume) -> Result<Files> {
@@ -131,6 +162,12 @@ async fn trust_bundles(client: &Client, source: &ClusterTrustBundleProjection) -
     Ok(certificates)
 }
 
+/// The group that owns volumes.
+fn group(instance: &Instance) -> Result<Option<u32>> {
+    let group = instance.spec.security_context.as_ref().and_then(|context| context.fs_group);
+    Ok(group.map(u32::try_from).transpose()?)
+}
+
 /// The user that all containers run as, if the pod says so.
 fn only_user(spec: &PodSpec) -> Option<i64> {
     let of_pod = spec.security_context.as_ref().and_then(|context| context.run_as_user);
@@ -196,7 +233,7 @@ fn octal(mode: Option<i32>) -> Result<u32> {
 
 fn write(folder: &Path, files: Files, group: Option<u32>) -> io::Result<()> {
     let version = format!("..{}", Timestamp::now().strftime("%Y_%m_%d_%H_%M_%S.%N"));
-    let names: Vec<String> = files.keys().cloned().collect();
+    let links: BTreeSet<String> = files.keys().map(|name| link(name).to_owned()).collect();
     for (name, File { bytes, mode, owner }) in files {
         let path = folder.join(&version).join(name);
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
@@ -207,14 +244,34 @@ fn write(folder: &Path, files: Files, group: Option<u32>) -> io::Result<()> {
         chown(&path, owner, group)?;
     }
     fs::create_dir_all(folder.join(&version))?;
+    let before = fs::read_link(folder.join("..data")).ok();
     symlink(&version, folder.join("..data_tmp"))?;
     fs::rename(folder.join("..data_tmp"), folder.join("..data"))?;
-    for name in names {
-        // A file in a folder is reached by a link to the folder.
-        let first = name.split('/').next().unwrap_or_default();
-        if !folder.join(first).is_symlink() {
-            symlink(Path::new("..data").join(first), folder.join(first))?;
-        }
+    let there = self::links(folder)?;
+    for link in links.difference(&there) {
+        symlink(Path::new("..data").join(link), folder.join(link))?;
     }
-    Ok(())
+    for link in there.difference(&links) {
+        fs::remove_file(folder.join(link))?;
+    }
+    before.map_or(Ok(()), |version| fs::remove_dir_all(folder.join(version)))
+}
+
+/// A file in a folder is reached by a link to the folder.
+fn link(name: &str) -> &str {
+    name.split('/').next().unwrap_or_default()
+}
+
+/// The links that a volume has.
+fn links(folder: &Path) -> io::Result<BTreeSet<String>> {
+    let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names.filter(|name: &io::Result<String>| name.as_ref().map_or(true, |name| !name.starts_with(".."))).collect()
+}
+
+fn is_written(folder: &Path, files: &Files) -> bool {
+    let wanted = files.keys().map(|name| link(name).to_owned()).collect();
+    links(folder).is_ok_and(|there| there == wanted)
+        && files
+            .iter()
+            .all(|(name, file)| fs::read(folder.join("..data").join(name)).is_ok_and(|bytes| bytes == file.bytes))
 }
