@@ -16,6 +16,7 @@ use tokio::sync::{OnceCell, RwLock};
 use crate::control_plane::ControlPlane;
 use crate::install::{Chart, Renderer};
 use crate::node::{Node, Settings};
+use crate::peers::Peers;
 use crate::sandbox::HOST;
 use crate::tools::Tools;
 use crate::{entra, images};
@@ -34,6 +35,8 @@ pub struct Cluster {
     pub whole: RwLock<()>,
     /// The minor version of Kubernetes, as the 36 of 1.36.
     pub minor: u32,
+    /// Where the programs are that Podbadge stands beside.
+    pub peers: Peers,
     renderer: Renderer,
     chart: Chart,
     installed: OnceCell<Result<(), String>>,
@@ -82,6 +85,7 @@ impl Cluster {
             entra,
             whole: RwLock::new(()),
             minor,
+            peers: tools.peers.clone(),
             renderer,
             chart,
             installed,

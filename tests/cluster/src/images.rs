@@ -16,6 +16,8 @@ pub const SHELL: &str = "test/shell";
 /// A Python application: `read_secret.py VAULT_URL NAME` by default.
 pub const APPLICATION: &str = "test/application";
 
+/// The one that Azure Workload Identity's own chart names.
+const AZURE_WORKLOAD_IDENTITY: &str = "mcr.microsoft.com/oss/azure/workload-identity/webhook:v1.6.0";
 /// Where images keep the emulator's certificate authority.
 const AUTHORITY: &str = "/test/authority.pem";
 const NON_ROOT: u32 = contract::USER_ID;
@@ -25,6 +27,7 @@ pub(crate) fn all(tools: &Tools, chart: &Chart, authority: &Path) -> Result<BTre
     let (webhook, sidecar) = chart.images()?;
     let program = |inside: &str| (PathBuf::from(inside), tools.podbadge.join(inside.trim_start_matches('/')));
     let trust = (PathBuf::from(AUTHORITY), authority.to_owned());
+    let upstream = (PathBuf::from("/manager"), tools.peers.azure_workload_identity.join("manager"));
     Ok(BTreeMap::from([
         (SHELL.to_owned(), Image::default()),
         (APPLICATION.to_owned(), application(&tools.python, trust.clone())?),
@@ -43,6 +46,7 @@ pub(crate) fn all(tools: &Tools, chart: &Chart, authority: &Path) -> Result<BTre
                 user: NON_ROOT,
             },
         ),
+        (AZURE_WORKLOAD_IDENTITY.to_owned(), Image { holds: vec![upstream], user: NON_ROOT, ..Image::default() }),
     ]))
 }
 

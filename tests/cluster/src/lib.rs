@@ -17,7 +17,7 @@
 //!
 //! Podbadge is installed by its chart (`install`), and its webhook runs in pods like everybody else. Only the container
 //! runtime and the images are not the real thing: an image is a table entry that says which programs of this machine it
-//! holds (`images`).
+//! holds (`images`). Azure Workload Identity is the real one, too (`peers`).
 
 pub mod cluster;
 pub mod control_plane;
@@ -28,6 +28,7 @@ pub mod kubectl;
 pub mod kubernetes;
 pub mod network;
 pub mod node;
+pub mod peers;
 pub mod sandbox;
 pub mod scope;
 pub mod shell;

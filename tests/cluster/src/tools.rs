@@ -8,6 +8,7 @@ use podbadge_machine::tools::{self, which};
 use serde::{Deserialize, Serialize};
 
 use crate::control_plane::build;
+use crate::peers::Peers;
 use crate::sandbox;
 
 /// Where everything is.
@@ -21,6 +22,8 @@ pub struct Tools {
     pub podbadge: PathBuf,
     /// A Python environment with the Azure SDK.
     pub python: PathBuf,
+    /// Azure Workload Identity and cert-manager.
+    pub peers: Peers,
 }
 
 /// What looking for the tools came to.
@@ -32,7 +35,7 @@ pub enum Prepared {
     Lacking(Vec<String>),
 }
 
-/// Looks for the tools and makes those that can be made: the control plane and Helm by Go, the Python environment by
+/// Looks for the tools and makes those that can be made: the control plane, its peers and Helm by Go, the Python environment by
 /// pip, our own binaries by cargo.
 ///
 /// `target` is cargo's target directory. `KUBEBUILDER_ASSETS` and `PODBADGE_BIN_DIR` name folders of ready binaries.
@@ -52,6 +55,7 @@ pub fn prepare(target: &Path) -> Result<Prepared> {
         helm: tools::helm(target)?.context("no Helm")?,
         podbadge: tools::podbadge(target, &["podbadge-webhook", "podbadge-sidecar"])?,
         python: python(target)?,
+        peers: Peers::built(target)?,
     }))
 }
 
@@ -71,6 +75,9 @@ fn lacking(target: &Path) -> Vec<String> {
     if which("go").is_none() {
         if !build::are_there(target) {
             lacking.push("Go (it builds the control plane) or KUBEBUILDER_ASSETS".to_owned());
+        }
+        if Peers::found(target).is_none() {
+            lacking.push("Go (it builds Azure Workload Identity and cert-manager)".to_owned());
         }
         if !tools::helm(target).is_ok_and(|helm| helm.is_some()) {
             lacking.push("Helm, or Go to install it".to_owned());

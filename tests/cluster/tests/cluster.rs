@@ -11,6 +11,8 @@ mod burst;
 mod certificates;
 #[path = "cluster/crash.rs"]
 mod crash;
+#[path = "cluster/creating.rs"]
+mod creating;
 #[path = "cluster/fresh.rs"]
 mod fresh;
 #[path = "cluster/heal.rs"]

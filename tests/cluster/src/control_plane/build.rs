@@ -16,18 +16,23 @@ pub(crate) fn binaries(target: &Path) -> Result<PathBuf> {
     if let Some(assets) = assets() {
         return complete(&assets).with_context(|| format!("KUBEBUILDER_ASSETS={}", assets.display()));
     }
+    complete(Path::new(recipe(target, "control-plane")?.trim()))
+}
+
+/// Runs a recipe that people and CI run too; what it wrote to standard output.
+pub(crate) fn recipe(target: &Path, name: &str) -> Result<String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(&cargo)
-        .args(["run", "--quiet", "--package", "xtask", "--", "control-plane"])
+        .args(["run", "--quiet", "--package", "xtask", "--", name])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("CARGO_TARGET_DIR", target)
         .stderr(Stdio::inherit())
         .output()
         .with_context(|| format!("{} cannot be started", cargo.display()))?;
     if !output.status.success() {
-        bail!("cargo xtask control-plane: {}", output.status);
+        bail!("cargo xtask {name}: {}", output.status);
     }
-    complete(Path::new(String::from_utf8(output.stdout)?.trim()))
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Whether nothing needs to be built.

@@ -14,9 +14,10 @@ use podbadge_cluster_tests::shell::Shell;
 use podbadge_cluster_tests::wait::until;
 use serde_json::{Value, json};
 
+use crate::creating::{Creating, labelled};
 use crate::load::{ca_bundle, configurations};
 use crate::pods::identity;
-use crate::release::{Creating, asked, labelled};
+use crate::release::asked;
 use crate::strict::with_kinds;
 
 const PAGE: &str = include_str!("../../../../docs/chart.md");
@@ -46,7 +47,7 @@ async fn there_and_back(scope: &Scope, shell: &Shell) -> Result<()> {
     let [ignore, change, fail] = commands()[..] else { anyhow::bail!("three commands") };
 
     shell.run(ignore).await?;
-    let creating = Creating::start(scope).await?;
+    let creating = Creating::start(scope, |_| Ok(())).await?;
     let certificates = Authority::new("cert-manager")?;
     tokio::try_join!(shell.run(change), issue(scope, &certificates))?;
     shell.run(fail).await?;

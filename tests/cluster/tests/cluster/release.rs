@@ -1,21 +1,19 @@
 //! The chart as Helm itself installs, tests, upgrades and uninstalls it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use podbadge_cluster_tests::entra::{ACCOUNT, CLIENT, HELM_TEST, TENANT};
+use podbadge_cluster_tests::entra::{CLIENT, HELM_TEST, TENANT};
 use podbadge_cluster_tests::install::REGISTRY;
 use podbadge_cluster_tests::kubernetes::Objects;
 use podbadge_cluster_tests::scope::Scope;
 use podbadge_cluster_tests::shell::Shell;
 use podbadge_cluster_tests::wait::until;
-use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use serde_json::json;
 
+use crate::creating::{Creating, labelled};
 use crate::pods::{USE, identity, shell};
 
 const NAMESPACE: &str = HELM_TEST.0;
@@ -57,19 +55,19 @@ fn install(scope: &Scope, further: &str) -> String {
 
 async fn lifecycle(scope: &Scope, shell: &Shell) -> Result<()> {
     scope.create(&identity()).await?;
-    let before = everything(shell).await?;
+    let before = everything(shell, NAMESPACE).await?;
     shell.run(&install(scope, "")).await?;
     asked(scope).await?;
     shell.run(&format!("helm --namespace {NAMESPACE} test second --timeout 60s")).await?;
 
-    let creating = Creating::start(scope).await?;
+    let creating = Creating::start(scope, |_| Ok(())).await?;
     shell.run(&install(scope, "--set logLevel=debug --set podAnnotations.changed=yes")).await?;
     shell.run(&format!("helm --namespace {NAMESPACE} uninstall second --wait --timeout 100s")).await?;
     let created = creating.end().await?;
     ensure!(created > 20, "{created} pods are too few to tell anything");
 
     until("nothing is left behind", || async {
-        let left: Vec<_> = everything(shell).await?.difference(&before).cloned().collect();
+        let left: Vec<_> = everything(shell, NAMESPACE).await?.difference(&before).cloned().collect();
         ensure!(left.is_empty(), "{left:?}");
         Ok(())
     })
@@ -128,8 +126,8 @@ pub(crate) async fn asked(scope: &Scope) -> Result<()> {
     .await
 }
 
-/// All objects, by kind, namespace and name, but for those that come and go by themselves.
-async fn everything(shell: &Shell) -> Result<BTreeSet<String>> {
+/// All objects, by kind, namespace and name, but for those that come and go by themselves, and for the namespace itself.
+pub(crate) async fn everything(shell: &Shell, namespace: &str) -> Result<BTreeSet<String>> {
     let kinds = "kubectl api-resources --verbs=list -o name | grep -vE '^(events|componentstatuses)' | paste -sd, -";
     let list = format!(
         "kubectl get $({kinds}) --all-namespaces --ignore-not-found \
@@ -139,48 +137,15 @@ async fn everything(shell: &Shell) -> Result<BTreeSet<String>> {
     let of_others = |line: &&str| {
         // The namespace itself stays, with what every namespace has; nodes' leases and APF's objects come and go.
         let fields: Vec<_> = line.split_whitespace().collect();
-        matches!(fields[..], ["Namespace", _, NAMESPACE] | ["ServiceAccount", NAMESPACE, "default"])
-            || matches!(fields[..], ["ConfigMap", NAMESPACE, "kube-root-ca.crt"])
+        match fields[..] {
+            ["Namespace", _, name] => name == namespace,
+            ["ServiceAccount", of, "default"] | ["ConfigMap", of, "kube-root-ca.crt"] => of == namespace,
+            _ => false,
+        }
     };
     Ok(lines
         .lines()
         .filter(|line| !of_others(line))
         .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect())
-}
-
-pub(crate) fn labelled() -> Value {
-    let mut pod = shell("labelled", "true");
-    pod["metadata"]["labels"] = json!({USE: "true"});
-    pod["spec"]["serviceAccountName"] = json!(ACCOUNT);
-    pod
-}
-
-/// Somebody who creates labelled pods without a pause, as far as admission goes.
-pub(crate) struct Creating {
-    stop: Arc<AtomicBool>,
-    task: JoinHandle<Result<u32>>,
-}
-
-impl Creating {
-    pub(crate) async fn start(scope: &Scope) -> Result<Self> {
-        let pods = Objects::of(&scope.cluster.client, "v1", "Pod", &scope.namespace).await?;
-        let pod = labelled();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let task = tokio::spawn(async move {
-            let mut created = 0;
-            while !stopped.load(Ordering::Relaxed) {
-                pods.dry_run(&pod).await.with_context(|| format!("after {created} pods"))?;
-                created += 1;
-            }
-            Ok(created)
-        });
-        Ok(Self { stop, task })
-    }
-
-    pub(crate) async fn end(self) -> Result<u32> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.task.await?
-    }
 }
