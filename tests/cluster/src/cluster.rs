@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
@@ -154,6 +154,13 @@ impl Cluster {
     #[must_use]
     pub fn authority(&self) -> &str {
         &self.renderer.authority
+    }
+
+    /// A folder for files and logs of something that runs beside the tests; made if it is not there.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
+        Ok(path)
     }
 
     /// Ends everything; the folder of logs stays if it is still of use.

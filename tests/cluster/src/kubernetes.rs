@@ -70,6 +70,14 @@ impl Objects {
         value(&self.0.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?)
     }
 
+    /// Changes fields of one's status.
+    ///
+    /// # Errors
+    /// See [`Self::get`].
+    pub async fn merge_status(&self, name: &str, patch: &Value) -> kube::Result<Value> {
+        value(&self.0.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await?)
+    }
+
     /// Deletes one, without waiting for its end.
     ///
     /// # Errors

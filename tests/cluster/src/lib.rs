@@ -17,8 +17,9 @@
 //!
 //! Podbadge is installed by its chart (`install`), and its webhook runs in pods like everybody else. Only the container
 //! runtime and the images are not the real thing: an image is a table entry that says which programs of this machine it
-//! holds (`images`). Azure Workload Identity is the real one, too (`peers`).
+//! holds (`images`). Azure Workload Identity and cert-manager are the real ones, too (`peers`, `cert_manager`).
 
+pub mod cert_manager;
 pub mod cluster;
 pub mod control_plane;
 pub mod entra;

@@ -7,6 +7,8 @@ mod admission;
 mod advice;
 #[path = "cluster/burst.rs"]
 mod burst;
+#[path = "cluster/cert_manager.rs"]
+mod cert_manager;
 #[path = "cluster/certificates.rs"]
 mod certificates;
 #[path = "cluster/crash.rs"]
@@ -163,6 +165,8 @@ fn tests() -> Vec<Test> {
             token_endpoint::trusted_by_trust_bundles,
             release::it_is_installed_tested_upgraded_and_uninstalled,
             release::the_test_says_why_there_is_no_token,
+            cert_manager::certificates_are_issued_and_renewed,
+            cert_manager::an_issuer_of_the_cluster_is_used,
             switching::from_azure_workload_identity_as_documented,
             modes::the_maker_is_changed_as_documented,
             heal::pods_left_behind_are_reported,

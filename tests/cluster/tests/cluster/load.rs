@@ -174,10 +174,18 @@ pub(crate) fn client(replica: Ipv4Addr, bundle: &str) -> Result<reqwest::Client>
         .no_proxy()
         .http1_only()
         .pool_max_idle_per_host(0)
+        .tls_info(true)
         .tls_certs_only(reqwest::Certificate::from_pem_bundle(bundle.as_bytes())?)
         .resolve(&host(), SocketAddr::from((replica, 9443)))
         .timeout(Duration::from_secs(10));
     Ok(client.build()?)
+}
+
+/// The certificate that a replica serves, DER, if the bundle vouches for it.
+pub(crate) async fn served(replica: Ipv4Addr, bundle: &str) -> Result<Vec<u8>> {
+    let answer = client(replica, bundle)?.get(format!("https://{}:9443/", host())).send().await?;
+    let info = answer.extensions().get::<reqwest::tls::TlsInfo>().context("no TLS")?;
+    Ok(info.peer_certificate().context("no certificate")?.to_owned())
 }
 
 fn host() -> String {

@@ -1,6 +1,7 @@
 //! All that is rendered or shipped beside the chart, taken by the real API server with strict field validation.
 
 use anyhow::{Context, Result, ensure};
+use podbadge_cluster_tests::cert_manager;
 use podbadge_cluster_tests::scope::Scope;
 use podbadge_cluster_tests::shell::Shell;
 use podbadge_cluster_tests::wait::until;
@@ -16,7 +17,8 @@ const SETS: [(&str, &str); 5] = [
     ("upstream.yaml", include_str!("../../../chart/fixtures/azure-workload-identity-1.6.yaml")),
 ];
 
-/// As much of the kinds of cert-manager and the Prometheus operator as the chart uses; what these do not name is refused.
+/// As much of the kinds of the Prometheus operator as the chart uses; what these do not name is refused. Those of cert-manager
+/// are its own.
 const KINDS: &str = include_str!("../../fixtures/kinds.yaml");
 
 /// A misspelt field is an error, in hooks too. The pod of `helm test` is created for real elsewhere.
@@ -77,6 +79,7 @@ pub(super) async fn overlays_and_policies_are_accepted(scope: Scope) -> Result<(
 
 pub(crate) async fn with_kinds(scope: &Scope) -> Result<Shell> {
     let shell = Shell::new(&scope.cluster)?;
+    cert_manager::define(&scope.cluster).await?;
     shell.write("kinds.yaml", KINDS)?;
     shell.run("kubectl apply --server-side --filename kinds.yaml").await?;
     shell.run("kubectl wait --for=condition=Established --timeout=60s --filename kinds.yaml").await?;
