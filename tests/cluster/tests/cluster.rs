@@ -107,6 +107,7 @@ fn tests() -> Vec<Test> {
     tests![
         Nothing:
             node::the_token_is_the_pods_own,
+            node::a_volume_follows_its_secret,
             node::variables_are_resolved,
             node::sidecars_come_first_and_end_last,
             node::a_deployment_runs,

@@ -46,6 +46,32 @@ fn claims(token: &str) -> Result<Value> {
     Ok(serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload)?)?)
 }
 
+pub(super) async fn a_volume_follows_its_secret(scope: Scope) -> Result<()> {
+    scope
+        .create(&json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "changing"},
+            "stringData": {"kept": "first", "dropped": "first"},
+        }))
+        .await?;
+    let script = "cat /secret/*; until grep -q second /secret/kept; do sleep 0.2; done; cd /secret; echo; echo *";
+    let mut pod = shell("follows", script);
+    pod["spec"]["containers"][0]["volumeMounts"] =
+        json!([{"name": "secret", "mountPath": "/secret", "readOnly": true}]);
+    pod["spec"]["volumes"] = json!([{"name": "secret", "secret": {"secretName": "changing"}}]);
+    let created = serde_json::from_value(scope.create(&pod).await?)?;
+    until("the first is read", || async {
+        anyhow::ensure!(scope.log(&created, "app") == "firstfirst");
+        Ok(())
+    })
+    .await?;
+    let encoded = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let data = json!({"kept": encoded("second"), "dropped": null, "new": encoded("second")});
+    scope.objects("v1", "Secret").await?.merge("changing", &json!({"data": data})).await?;
+    let pod = scope.succeeds("follows").await?;
+    assert_eq!(scope.log(&pod, "app"), "firstfirst\nkept new\n");
+    Ok(())
+}
+
 pub(super) async fn variables_are_resolved(scope: Scope) -> Result<()> {
     scope.create(&json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"KEY": "value", "other": "more"},

@@ -18,6 +18,9 @@ const UPSTREAM: &str = "azure-workload-identity-system";
 const CONFIGURATION: &str = "azure-wi-webhook-mutating-webhook-configuration";
 /// Where version 1.6 has the token.
 const PATH: &str = "/var/run/secrets/azure/wi";
+/// Where Podbadge has it.
+const PROMISED: &str = "/var/run/secrets/azure/tokens";
+const UNINSTALL: &str = "helm --namespace podbadge-system uninstall podbadge";
 
 /// Labelled pods are created without a pause from before the first step until after the last: none is refused, and none is
 /// without its identity.
@@ -27,7 +30,7 @@ pub(super) async fn from_azure_workload_identity_as_documented(scope: Scope) -> 
     let outcome = switch(&scope, &typed).await;
     let _ = typed.end(&format!("kubectl delete mutatingwebhookconfiguration {CONFIGURATION} --ignore-not-found")).await;
     let _ = typed.end(&format!("helm --namespace {UPSTREAM} uninstall workload-identity-webhook --wait")).await;
-    let _ = typed.end("helm --namespace podbadge-system uninstall podbadge --wait").await;
+    let _ = typed.end(&format!("{UNINSTALL} --wait")).await;
     let _ = typed.end(&format!("kubectl delete namespace {UPSTREAM} --wait=false")).await;
     scope.cluster.restore(&[]).await?;
     outcome
@@ -51,7 +54,8 @@ async fn switch(scope: &Scope, typed: &Shell) -> Result<()> {
     .await
     .context("3")?;
     // Both are asked, and the pod has each variable once.
-    injected_by(scope, Who::Upstream).await.context("with both")?;
+    let pod = injected_by(scope, Who::Upstream).await.context("with both")?;
+    ensure!(container(&pod, "app").is_some_and(|app| mounts(app, PROMISED)), "{pod:#}");
     // Who has no label has gained nothing.
     ensure!(unlabelled(scope).await?["spec"]["volumes"].to_string().find("azure").is_none());
 
@@ -72,7 +76,21 @@ async fn switch(scope: &Scope, typed: &Shell) -> Result<()> {
     let created = creating.end().await?;
     println!("{created} labelled pods through the whole switch: none was refused, none was without identity");
     ensure!(created > 100, "{created} pods are too few to tell anything");
-    Ok(())
+    back(scope, typed).await.context("the way back")
+}
+
+/// Labelled pods are refused until the other webhook is ready, which is its own way of being installed, and not after that.
+async fn back(scope: &Scope, typed: &Shell) -> Result<()> {
+    let creating = Creating::start(scope, has_identity).await?;
+    install_upstream(scope, typed).await?;
+    let refused = creating.end().await.err().context("nobody was refused, as the page has it")?;
+    ensure!(format!("{refused:#}").contains("mutation.azure-workload-identity.io"), "{refused:#}");
+
+    let creating = Creating::start(scope, has_identity).await?;
+    ensure!(PAGE.contains(UNINSTALL), "the page has another command");
+    typed.run(&format!("{UNINSTALL} --wait")).await?;
+    injected_by(scope, Who::Upstream).await?;
+    creating.end().await.map(drop)
 }
 
 /// The page's blocks of commands.
@@ -87,14 +105,14 @@ enum Who {
 }
 
 /// Creates a labelled pod, as far as admission goes, and looks who gave it its identity.
-async fn injected_by(scope: &Scope, who: Who) -> Result<()> {
+async fn injected_by(scope: &Scope, who: Who) -> Result<Value> {
     let pod = pods(scope).await?.dry_run(&labelled()).await?;
     has_identity(&pod)?;
     let app = container(&pod, "app").context("app")?;
     ensure!(mounts(app, PATH) == (who == Who::Upstream), "{:#}", app["volumeMounts"]);
     let file = variable(app, "AZURE_FEDERATED_TOKEN_FILE").context("file")?["value"].to_string();
     ensure!(file.contains(PATH) == (who == Who::Upstream), "{file}");
-    Ok(())
+    Ok(pod)
 }
 
 async fn unlabelled(scope: &Scope) -> Result<Value> {
@@ -118,5 +136,5 @@ async fn install_upstream(scope: &Scope, typed: &Shell) -> Result<()> {
              --values {chart}/values.yaml --set azureTenantID={TENANT} --wait --timeout 100s"
         ))
         .await?;
-    until("Azure Workload Identity injects", || async { injected_by(scope, Who::Upstream).await }).await
+    until("Azure Workload Identity injects", || async { injected_by(scope, Who::Upstream).await }).await.map(drop)
 }
