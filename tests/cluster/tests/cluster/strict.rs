@@ -77,7 +77,7 @@ pub(super) async fn overlays_and_policies_are_accepted(scope: Scope) -> Result<(
         .context("policies")
 }
 
-pub(crate) async fn with_kinds(scope: &Scope) -> Result<Shell> {
+async fn with_kinds(scope: &Scope) -> Result<Shell> {
     let shell = Shell::new(&scope.cluster)?;
     cert_manager::define(&scope.cluster).await?;
     shell.write("kinds.yaml", KINDS)?;
