@@ -174,7 +174,7 @@ async fn unhealthy(instance: &Instance, container: &Container, inside: &Inside, 
     };
     tokio::select! {
         () = readiness => {}
-        () = liveness => {}
+        () = liveness => eprintln!("node: {name}: the liveness probe has failed"),
     }
 }
 
