@@ -1,5 +1,7 @@
 //! The door of the API server: two paths, three outcomes, and what each is in HTTP.
 
+mod body;
+
 use crate::{
     admit::{Admission, Answer, Error},
     lookup::Lookup,
@@ -7,13 +9,13 @@ use crate::{
 };
 use axum::{
     Router,
-    body::{Body, Bytes, HttpBody as _},
+    body::Body,
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
     routing::post,
 };
+use body::{Refused, Room};
 use http::{HeaderValue, StatusCode, header};
-use http_body_util::BodyExt as _;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -24,15 +26,6 @@ pub const PATH: &str = "/mutate-v1-pod";
 
 /// The path that gives advice on service accounts and workloads.
 pub const ADVICE_PATH: &str = "/validate-v1";
-
-/// The largest body. etcd takes objects of 1.5 MiB, a review holds two and their JSON is longer; near 3 MB were seen.
-const LARGEST: usize = 8 << 20;
-
-/// The most that is set aside for a body on its sender's word; most reviews are smaller.
-const FIRST_ROOM: usize = 64 << 10;
-
-/// How much of a body that is too large is read, and forgotten, before it is refused.
-const DRAINED: usize = 64 << 20;
 
 /// The API server's time-out where the request does not repeat it, its own default.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,22 +44,24 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 struct Door<L> {
     admission: Admission<L>,
     metrics: Admissions,
+    room: Room,
 }
 
 /// The webhook's routes.
 pub fn router<L: Lookup>(admission: Admission<L>, metrics: Admissions) -> Router {
-    let door = Arc::new(Door { admission, metrics });
+    let door = Arc::new(Door { admission, metrics, room: Room::default() });
     Router::new().route(PATH, post(mutate::<L>)).route(ADVICE_PATH, post(advise::<L>)).with_state(door)
 }
 
 async fn mutate<L: Lookup>(State(door): State<Arc<Door<L>>>, RawQuery(query): RawQuery, body: Body) -> Response {
     let started = Instant::now();
     let timeout = timeout(query.as_deref().unwrap_or_default());
-    let body = match received(body, timeout).await {
+    let body = match door.room.receive(body, timeout).await {
         Ok(body) => body,
-        Err(refusal) => {
-            door.metrics.count(Outcome::Refuse, "bad_body", started.elapsed());
-            return refusal;
+        Err(refused) => {
+            let (outcome, reason, response) = unread(refused, timeout);
+            door.metrics.count(outcome, reason, started.elapsed());
+            return response;
         }
     };
     // On the heap: else room for it would be taken for as long as a body is on its way.
@@ -89,11 +84,12 @@ async fn mutate<L: Lookup>(State(door): State<Arc<Door<L>>>, RawQuery(query): Ra
 
 async fn advise<L: Lookup>(State(door): State<Arc<Door<L>>>, RawQuery(query): RawQuery, body: Body) -> Response {
     let timeout = timeout(query.as_deref().unwrap_or_default());
-    let body = match received(body, timeout).await {
+    let body = match door.room.receive(body, timeout).await {
         Ok(body) => body,
-        Err(refusal) => {
-            door.metrics.count_advice(Outcome::Refuse, "bad_body");
-            return refusal;
+        Err(refused) => {
+            let (outcome, reason, response) = unread(refused, timeout);
+            door.metrics.count_advice(outcome, reason);
+            return response;
         }
     };
     let (outcome, reason, response) = match door.admission.advise(&body, patience(timeout)).await {
@@ -107,13 +103,16 @@ async fn advise<L: Lookup>(State(door): State<Arc<Door<L>>>, RawQuery(query): Ra
     response
 }
 
-/// The whole body, or the refusal of one that is too large or does not end.
-async fn received(body: Body, timeout: Duration) -> Result<Vec<u8>, Response> {
-    let late = |_| Err((StatusCode::REQUEST_TIMEOUT, format!("the body did not end within {} s", timeout.as_secs())));
-    tokio::time::timeout(timeout, whole(body)).await.unwrap_or_else(late).map_err(|(status, text)| {
-        tracing::warn!(%status, error = text, "Refused");
-        refusal(status, text)
-    })
+/// The answer to a body that was not read.
+fn unread(refused: Refused, timeout: Duration) -> (Outcome, &'static str, Response) {
+    let status = refused.status();
+    tracing::warn!(%status, error = %refused, "Refused");
+    match refused {
+        Refused::NoRoom => (Outcome::Fail, "no_room", failure(refused.to_string(), timeout)),
+        Refused::Late(_) | Refused::Broken | Refused::TooLarge => {
+            (Outcome::Refuse, "bad_body", refusal(status, refused.to_string()))
+        }
+    }
 }
 
 /// How long a look-up may take.
@@ -127,35 +126,6 @@ fn answered(answer: Answer) -> Response {
         None => tracing::debug!(reason = answer.reason, "Allowed"),
     }
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], answer.body).into_response()
-}
-
-/// Reads the body, unless it is too large. It is for the caller to end the wait for a sender that stalls: HTTP has no
-/// time-out of its own here, and connections are few.
-async fn whole(mut body: Body) -> Result<Vec<u8>, (StatusCode, String)> {
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if announced <= LARGEST {
-        let broken =
-            || (StatusCode::BAD_REQUEST, format!("the body ended early, or is larger than {} MiB", LARGEST >> 20));
-        let mut read = Vec::with_capacity(announced.min(FIRST_ROOM));
-        // Each piece is let go once it is copied, so that the connection reads the next into the same buffer.
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| broken())?;
-            let piece = frame.data_ref().map_or(&[][..], |piece| piece);
-            if read.len() + piece.len() > LARGEST {
-                return Err(broken());
-            }
-            read.extend_from_slice(piece);
-        }
-        return Ok(read);
-    }
-    // Who is still writing does not read an answer, so what was announced is let in first, within reason.
-    let mut left = DRAINED;
-    while left > 0
-        && let Some(Ok(frame)) = body.frame().await
-    {
-        left = left.saturating_sub(frame.data_ref().map_or(1, Bytes::len).max(1));
-    }
-    Err((StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {} MiB", LARGEST >> 20)))
 }
 
 /// What the API server says it will wait, in whole seconds as it writes them: `?timeout=5s`. Others may say anything.

@@ -1,10 +1,11 @@
 mod advice;
 
-use super::*;
+use super::{body::LARGEST, *};
 use crate::lookup::{Facts, Index, Question, Unavailable};
 use axum::body::Body;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Request, Response};
+use http_body_util::BodyExt as _;
 use podbadge_runtime::metrics::{Metrics, Registry};
 use podbadge_webhook_core::{contract, identity::ServiceAccount, settings::Settings};
 use serde_json::{Value, json};
