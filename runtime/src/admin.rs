@@ -84,6 +84,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn readiness_is_a_metric() {
+        let readiness = Readiness::default();
+        let certificate = readiness.latch("certificate");
+        let mut registry = metrics::registry("podbadge_test", "0");
+        readiness.register(&mut registry);
+        let router = router(readiness, registry.into());
+        assert!(ask(&router, "/metrics").await.2.contains("\npodbadge_test_ready 0\n"));
+        certificate.open();
+        assert!(ask(&router, "/metrics").await.2.contains("\npodbadge_test_ready 1\n"));
+    }
+
+    #[tokio::test]
     async fn an_unready_process_is_alive() {
         let readiness = Readiness::default();
         drop(readiness.latch("certificate"));

@@ -1,11 +1,21 @@
 //! Readiness as a set of named latches: a process is ready once every part that asked for a latch has opened it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::gauge::ConstGauge,
+    registry::Registry,
+};
 
 /// What `/readyz` answers from. Clones share one state.
 ///
 /// Take every latch before the admin port is served: a latch taken later makes a ready process unready again.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<Mutex<State>>);
 
 /// One part's promise to become ready. Dropped without [`Latch::open`] it stays closed, so a part that died on the way
@@ -16,7 +26,7 @@ pub struct Latch {
     what: &'static str,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     closed: Vec<&'static str>,
     stopping: bool,
@@ -48,9 +58,21 @@ impl Readiness {
         self.state().stopping = true;
     }
 
+    /// Registers the gauge `ready`: 1 while nothing is missing.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register_collector(Box::new(self.clone()));
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change is one step, so the state of a thread that panicked is whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collector for Readiness {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let ready = ConstGauge::new(i64::from(self.missing().is_empty()));
+        ready.encode(encoder.encode_descriptor("ready", "Whether /readyz says so.", None, ready.metric_type())?)
     }
 }
 

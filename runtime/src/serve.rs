@@ -2,22 +2,30 @@
 //!
 //! The API server speaks HTTP/1.1 to webhooks and opens a connection per concurrent pod, hundreds at once after a node
 //! failure. Whatever comes beyond a limit therefore waits in the kernel's queue; it is never reset, because a refused
-//! connection fails the pod at once while a late answer does not.
+//! connection fails the pod at once while a late answer does not. It waits for a connection to end, or to have been idle.
 
 mod again;
 mod connection;
+mod seat;
 
 use std::{
+    collections::HashMap,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     time::Duration,
 };
 
 use axum::Router;
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use socket2::{Domain, SockRef, Socket, Type};
-use tokio::task::{JoinError, JoinSet};
+use tokio::{
+    net::TcpStream,
+    task::{Id, JoinError, JoinSet},
+};
 
-use crate::drain::Drain;
+use crate::{drain::Drain, metrics::Registry};
+use connection::Served;
+use seat::Seat;
 
 /// How many connections may wait for `accept`; the kernel lowers it to `net.core.somaxconn` (4096 by default).
 const BACKLOG: i32 = 4096;
@@ -25,17 +33,29 @@ const BACKLOG: i32 = 4096;
 /// The pause after an accept failed for want of something (file descriptors, memory), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// How long who waits for a place waits until it is looked again whether somebody has been idle for long enough.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// A bound, listening socket that nobody serves yet. Made at start-up, so that an address in use ends the process
 /// there; with port 0 the system picks a free one.
 pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
+    counts: Counts,
+}
+
+/// What is counted of a server's connections.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    open: Gauge,
+    evicted: Counter,
 }
 
 /// What a server allows its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at the same time, at least 1. Beyond, accepting pauses until one ends.
+    /// Connections at the same time, at least 1. Beyond, accepting pauses until one ends; the one that has been idle for
+    /// longest, and for a second at least, is ended for that.
     pub connections: usize,
     /// The time of a TLS handshake.
     pub handshake: Duration,
@@ -79,6 +99,30 @@ enum Door {
     Tls(tokio_rustls::TlsAcceptor),
 }
 
+/// Everybody who is served, and who waits.
+struct Room {
+    limit: usize,
+    connections: JoinSet<()>,
+    seats: HashMap<Id, std::sync::Arc<Seat>>,
+    /// Accepted while there was no place.
+    waiting: Option<TcpStream>,
+    counts: Counts,
+}
+
+// === impl Counts ===
+
+impl Counts {
+    /// Registers the metrics `connections`, those that are open, and `connections_evicted`.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let counts = Self::default();
+        registry.register("connections", "Connections that are open", counts.open.clone());
+        let help = "Idle connections that were closed because others waited for a place";
+        registry.register("connections_evicted", help, counts.evicted.clone());
+        counts
+    }
+}
+
 // === impl Limits ===
 
 impl Default for Limits {
@@ -105,7 +149,7 @@ impl Bound {
     pub fn bind(address: SocketAddr) -> Result<Self, Error> {
         let bound = or_without_ipv6(address, listen).and_then(|listener| {
             let address = listener.local_addr()?;
-            Ok(Self { listener, address })
+            Ok(Self { listener, address, counts: Counts::default() })
         });
         bound.map_err(|source| Error::Bind { address, source })
     }
@@ -114,6 +158,12 @@ impl Bound {
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Has its connections counted there.
+    #[must_use]
+    pub fn counted(self, counts: Counts) -> Self {
+        Self { counts, ..self }
     }
 
     /// Serves `router` in HTTP/1.1 until `drain` starts and the open requests are answered. Dropping the future closes
@@ -142,33 +192,73 @@ impl Bound {
     }
 
     async fn run(self, door: Door, router: Router, limits: Limits, drain: Drain) -> Result<(), Error> {
-        let Self { listener, address } = self;
+        let Self { listener, address, counts } = self;
         let listener = adopt(listener, limits).map_err(|source| Error::Accept { address, source })?;
-        let mut connections = JoinSet::new();
+        let served = Served { door, router, limits, drain: drain.clone() };
+        let mut room = Room::new(limits.connections, counts);
         loop {
-            let room = connections.len() < limits.connections.max(1);
             tokio::select! {
                 biased;
                 () = drain.started() => break,
-                Some(ended) = connections.join_next() => reap(ended),
-                accepted = listener.accept(), if room => match accepted {
-                    Ok((stream, _)) => {
-                        let serving = connection::serve(stream, door.clone(), router.clone(), limits, drain.clone());
-                        connections.spawn(serving);
-                    }
+                Some(ended) = room.connections.join_next_with_id() => room.left(ended, &served),
+                accepted = listener.accept(), if room.waiting.is_none() => match accepted {
+                    Ok((stream, _)) => room.enter(stream, &served),
                     Err(error) if only_this_connection(&error) => tracing::debug!(%error, "A connection was gone"),
                     Err(error) => {
                         tracing::warn!(%error, %address, "Cannot accept connections, trying again");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
+                () = tokio::time::sleep(LOOK_AGAIN), if room.waiting.is_some() => room.make(),
             }
         }
         drop(listener);
-        while let Some(ended) = connections.join_next().await {
-            reap(ended);
+        room.waiting = None;
+        while let Some(ended) = room.connections.join_next_with_id().await {
+            room.left(ended, &served);
         }
         Ok(())
+    }
+}
+
+// === impl Room ===
+
+impl Room {
+    fn new(limit: usize, counts: Counts) -> Self {
+        Self { limit: limit.max(1), connections: JoinSet::new(), seats: HashMap::new(), waiting: None, counts }
+    }
+
+    /// Serves a connection, or has it wait for a place.
+    fn enter(&mut self, stream: TcpStream, served: &Served) {
+        if self.seats.len() >= self.limit {
+            self.waiting = Some(stream);
+            return self.make();
+        }
+        let seat = Seat::take();
+        let task = self.connections.spawn(connection::serve(stream, served.clone(), std::sync::Arc::clone(&seat)));
+        self.seats.insert(task.id(), seat);
+        self.counts.open.inc();
+    }
+
+    /// One has ended, and who waits has its place.
+    fn left(&mut self, ended: Result<(Id, ()), JoinError>, served: &Served) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+        if self.seats.remove(&id).is_some() {
+            self.counts.open.dec();
+        }
+        if ended.is_err_and(|error| error.is_panic()) {
+            // The panic itself was printed where it happened; it costs this connection, not the process.
+            tracing::error!("A connection ended in a panic");
+        }
+        if let Some(stream) = self.waiting.take() {
+            self.enter(stream, served);
+        }
+    }
+
+    fn make(&mut self) {
+        if seat::make_room(self.seats.values()) {
+            self.counts.evicted.inc();
+        }
     }
 }
 
@@ -206,15 +296,6 @@ fn adopt(listener: TcpListener, limits: Limits) -> io::Result<tokio::net::TcpLis
     #[cfg(target_os = "linux")]
     SockRef::from(&listener).set_tcp_user_timeout(Some(limits.idle))?;
     tokio::net::TcpListener::from_std(listener)
-}
-
-fn reap(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        // The panic itself was printed where it happened; it costs this connection, not the process.
-        tracing::error!("A connection ended in a panic");
-    }
 }
 
 fn only_this_connection(error: &io::Error) -> bool {

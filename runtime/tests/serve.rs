@@ -129,6 +129,39 @@ async fn beyond_the_limit_connections_wait_and_are_served() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn beyond_the_limit_the_longest_idle_connection_makes_room() {
+    let entered = Arc::new(Notify::new());
+    let enter = Arc::clone(&entered);
+    let busy = get(move || async move {
+        enter.notify_one();
+        pending::<()>().await;
+    });
+    let server = start(hello().route("/busy", busy), Limits { connections: 3, header: NEVER, ..Limits::default() });
+    let mut busy = TcpStream::connect(server.address).await.unwrap();
+    ask(&mut busy, "/busy").await;
+    entered.notified().await;
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    for _ in 0..3 {
+        ask(&mut idle, "/").await;
+        answer(&mut idle).await;
+    }
+
+    let begin = Instant::now();
+    let mut others = Vec::new();
+    for closes in [&mut silent, &mut idle] {
+        let mut next = TcpStream::connect(server.address).await.unwrap();
+        ask(&mut next, "/").await;
+        assert!(answer(&mut next).await.ends_with("hello"));
+        closed(closes).await;
+        others.push(next);
+    }
+    assert!(begin.elapsed() >= Duration::from_millis(900), "who was idle for a moment only keeps its place");
+    let refused = busy.try_read(&mut [0; 1]).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::WouldBlock, "an open request keeps its place");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_sends_no_whole_header_is_closed() {
     let limits = Limits { header: Duration::from_secs(10), idle: NEVER, ..Limits::default() };
     let server = start(hello(), limits);

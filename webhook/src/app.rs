@@ -17,7 +17,7 @@ use podbadge_runtime::{
     admin, drain,
     metrics::{self, Metrics, Registry},
     ready::{Latch, Readiness},
-    serve::{Bound, Limits},
+    serve::{Bound, Counts, Limits},
 };
 use podbadge_webhook_core::settings::{Roots, Settings};
 use std::{sync::Arc, time::Duration};
@@ -61,6 +61,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!(webhook = %door.local_addr(), admin = %admin_door.local_addr(), "Listening");
 
     let mut registry = metrics::registry("podbadge_webhook", env!("CARGO_PKG_VERSION"));
+    readiness.register(&mut registry);
+    let door = door.counted(Counts::register(&mut registry));
     let app = App::new(config, &readiness, &mut registry).await?;
     let admin = admin::router(readiness.clone(), Metrics::from(registry));
     let mut admin = tokio::spawn(admin_door.serve(admin, Limits::default(), draining.clone()));

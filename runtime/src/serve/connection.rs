@@ -3,10 +3,7 @@
 use std::{
     convert::Infallible,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,7 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tower::Service as _;
 
-use super::{Door, Limits, again::Again};
+use super::{Door, Limits, again::Again, seat::Seat};
 use crate::drain::Drain;
 
 /// Less than this the HTTP server refuses to be told.
@@ -33,32 +30,48 @@ trait Stop: Future<Output = hyper::Result<()>> {
     fn stop(self: Pin<&mut Self>);
 }
 
-/// Serves one connection until the peer leaves, a limit is hit or the drain ends it.
-pub(super) async fn serve(stream: TcpStream, door: Door, router: Router, limits: Limits, drain: Drain) {
-    match door {
-        Door::Plain => http1(stream, router, limits, drain).await,
-        #[cfg(feature = "tls")]
-        Door::Tls(acceptor) => tls::serve(stream, acceptor, router, limits, drain).await,
+/// What every connection is served by.
+#[derive(Clone)]
+pub(super) struct Served {
+    pub(super) door: Door,
+    pub(super) router: Router,
+    pub(super) limits: Limits,
+    pub(super) drain: Drain,
+}
+
+/// Serves one connection until the peer leaves, a limit is hit, its seat is wanted or the drain ends it.
+pub(super) async fn serve(stream: TcpStream, served: Served, seat: Arc<Seat>) {
+    let left = Arc::clone(&seat);
+    let serving = async {
+        match served.door.clone() {
+            Door::Plain => http1(stream, served, seat).await,
+            #[cfg(feature = "tls")]
+            Door::Tls(acceptor) => tls::serve(stream, acceptor, served, seat).await,
+        }
+    };
+    tokio::select! {
+        () = serving => {}
+        () = left.left() => tracing::debug!("An idle connection made room for another"),
     }
 }
 
-fn http1<I>(io: I, router: Router, limits: Limits, drain: Drain) -> impl Future<Output = ()>
+fn http1<I>(io: I, served: Served, seat: Arc<Seat>) -> impl Future<Output = ()>
 where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
 {
-    let asked = Arc::new(AtomicBool::new(false));
+    let Served { router, limits, drain, .. } = served;
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // Hyper's limit runs while the connection is idle, too; the first header's own limit is `drive`'s.
         .header_read_timeout(limits.idle)
         .max_buf_size(limits.buffer.max(LEAST_BUFFER))
-        .serve_connection(TokioIo::new(io), service(router, Arc::clone(&asked), drain.clone()));
-    drive(Again::new(connection), asked, limits.header, drain)
+        .serve_connection(TokioIo::new(io), service(router, Arc::clone(&seat), drain.clone()));
+    drive(Again::new(connection), seat, limits.header, drain)
 }
 
 fn service(
     router: Router,
-    asked: Arc<AtomicBool>,
+    seat: Arc<Seat>,
     drain: Drain,
 ) -> impl Service<
     Request<Incoming>,
@@ -67,7 +80,7 @@ fn service(
     Future = impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 > {
     hyper::service::service_fn(move |request: Request<Incoming>| {
-        asked.store(true, Ordering::Relaxed);
+        let open = seat.ask();
         let keeps_alive = request.version() <= Version::HTTP_11;
         let answer = router.clone().call(request.map(body));
         let drain = drain.clone();
@@ -76,6 +89,7 @@ fn service(
             if keeps_alive && drain.leaving() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
+            drop(open);
             Ok(response)
         }
     })
@@ -87,10 +101,10 @@ fn body(incoming: Incoming) -> Body {
 }
 
 /// The connection comes in a box: a future has room of its own for whatever is moved into it, and again for where it stays.
-async fn drive<C: Stop>(mut connection: Again<C>, asked: Arc<AtomicBool>, header: Duration, drain: Drain) {
+async fn drive<C: Stop>(mut connection: Again<C>, seat: Arc<Seat>, header: Duration, drain: Drain) {
     let mut silent = pin!(async {
         tokio::time::sleep(header).await;
-        if asked.load(Ordering::Relaxed) {
+        if seat.was_asked() {
             std::future::pending::<()>().await;
         }
     });
@@ -149,21 +163,22 @@ mod tls {
     /// After this silence the peer is asked for a sign of life (PING), which it must give in as much time again.
     const HTTP2_PING: Duration = Duration::from_secs(30);
 
-    pub(super) async fn serve(stream: TcpStream, acceptor: TlsAcceptor, router: Router, limits: Limits, drain: Drain) {
+    pub(super) async fn serve(stream: TcpStream, acceptor: TlsAcceptor, served: Served, seat: Arc<Seat>) {
+        let limits = served.limits;
         // On the heap and gone once it is over: else each connection had room for it all its life.
         let accepted = Box::pin(tokio::time::timeout(limits.handshake, acceptor.accept(stream))).await;
         match accepted {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                http2(stream, router, limits, drain).await;
+                http2(stream, served, seat).await;
             }
-            Ok(Ok(stream)) => http1(stream, router, limits, drain).await,
+            Ok(Ok(stream)) => http1(stream, served, seat).await,
             Ok(Err(error)) => tracing::debug!(%error, "A TLS handshake failed"),
             Err(_) => tracing::debug!(limit = ?limits.handshake, "A TLS handshake took too long"),
         }
     }
 
-    fn http2(stream: TlsStream<TcpStream>, router: Router, limits: Limits, drain: Drain) -> impl Future<Output = ()> {
-        let asked = Arc::new(AtomicBool::new(false));
+    fn http2(stream: TlsStream<TcpStream>, served: Served, seat: Arc<Seat>) -> impl Future<Output = ()> {
+        let Served { router, limits, drain, .. } = served;
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(HTTP2_STREAMS)
@@ -172,8 +187,8 @@ mod tls {
             .max_header_list_size(HTTP2_HEADERS)
             .keep_alive_interval(HTTP2_PING)
             .keep_alive_timeout(HTTP2_PING)
-            .serve_connection(TokioIo::new(stream), service(router, Arc::clone(&asked), drain.clone()));
-        drive(Again::new(connection), asked, limits.header, drain)
+            .serve_connection(TokioIo::new(stream), service(router, Arc::clone(&seat), drain.clone()));
+        drive(Again::new(connection), seat, limits.header, drain)
     }
 
     impl<I, S> Stop for http2::Connection<I, S, TokioExecutor>

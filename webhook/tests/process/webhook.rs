@@ -93,6 +93,18 @@ impl Webhook {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The most memory that was ever resident, in MiB.
+    pub(crate) fn most_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let most =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")?.trim().parse::<u64>().ok());
+        most.unwrap() / 1024
+    }
+
     pub(crate) async fn ready(&self) {
         timeout(PATIENCE, async { while self.admin("/readyz").await.0 != 200 {} }).await.expect("it was never ready");
     }
