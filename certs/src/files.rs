@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     event::{Event, Step, Trouble},
-    material::{self, Key, Material, Names},
+    material::{self, Key, Material, Names, rfc3339},
     resolver::Serving,
     state::{TLS_CERT, TLS_KEY},
 };
@@ -69,7 +69,7 @@ pub async fn watch(
                 if let Some((pair, material)) = changed {
                     let not_after = material.validity().not_after;
                     let generation = serving.publish(material);
-                    tracing::info!(generation, %not_after, "Serving a certificate from files");
+                    tracing::info!(generation, not_after = rfc3339(not_after), "Serving a certificate from files");
                     on(Event::Published { generation, not_after });
                     last = Some(pair);
                 }

@@ -26,6 +26,8 @@ pub mod store;
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod log;
 
 /// The system's clock, for the `clock` arguments here.
 #[must_use]

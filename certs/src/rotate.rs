@@ -11,7 +11,7 @@ use crate::{
     event::{Event, Step, Trouble},
     inject::{self, Configuration, Injector, Live},
     issue,
-    material::{Certificate, Names},
+    material::{Certificate, Names, rfc3339},
     plan::{self, Action, Publish, Served, Trust, View},
     policy::Policy,
     resolver::Serving,
@@ -195,7 +195,8 @@ impl<On: FnMut(Event)> Rotation<On> {
                 Ok(None) => {}
                 Ok(Some(whole)) => match self.store.write(&stored, &whole.to_data()).await {
                     Ok(()) => {
-                        tracing::info!(?action, until = ?whole.leaf, "Stored certificates");
+                        let until = rfc3339(whole.leaf.validity().not_after);
+                        tracing::info!(?action, until, "Stored certificates");
                         if matches!(action, Action::NewAuthority(_) | Action::NewLeaf(_)) {
                             (self.on)(Event::Issued);
                         }
@@ -335,7 +336,7 @@ impl<On: FnMut(Event)> Rotation<On> {
         let before = self.serving.current().map(|current| current.generation);
         let generation = self.serving.publish(leaf);
         if before != Some(generation) {
-            tracing::info!(generation, %not_after, "Serving a self-managed certificate");
+            tracing::info!(generation, not_after = rfc3339(not_after), "Serving a self-managed certificate");
             self.served = Some(Served { authority: signer, ends: uptime + (not_after - now).unsigned_abs() });
             (self.on)(Event::Published { generation, not_after });
         }

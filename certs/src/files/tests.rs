@@ -9,6 +9,7 @@ use crate::{
     bundle::Bundle,
     fake::{BASE, names},
     issue,
+    log::Lines,
     policy::Policy,
     state::Whole,
 };
@@ -99,6 +100,15 @@ async fn a_swapped_link_is_followed_again_and_again() {
     assert_eq!(watch.events().await, [published(3, &three)]);
     assert_eq!(watch.events().await, [], "unchanged files are no news");
     assert_eq!(watch.serving.current().unwrap().material.chain(), three.leaf.chain());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_tells_the_end_by_rfc_3339() {
+    let (lines, volume) = (Lines::kept(), Volume::new());
+    volume.hold("1", &made(0));
+    Watch::start(&volume).events().await;
+    let lines = lines.with("Serving a certificate from files");
+    assert!(lines[0].contains(r#""not_after":"2030-04-01T00:00:00Z""#), "{lines:?}");
 }
 
 #[tokio::test(start_paused = true)]

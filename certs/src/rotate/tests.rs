@@ -5,6 +5,7 @@ use tokio::{sync::Barrier, task::JoinHandle};
 use super::*;
 use crate::{
     fake::{BASE, CONFIGURATION, Cluster, NAMESPACE, SECRET, names},
+    log::Lines,
     policy::Lifetime,
     state::{CA_CERT, TLS_CERT, TLS_KEY},
 };
@@ -110,6 +111,17 @@ async fn a_first_start_makes_stores_injects_and_serves() {
     events.retain(|event| *event != Event::Failed(Step::Lease));
     let published = Event::Published { generation: 1, not_after };
     assert_eq!(events, [Event::Issued, Event::Injected, published, Event::Ready]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn log_lines_tell_times_by_rfc_3339() {
+    let (lines, cluster) = (Lines::kept(), Cluster::new());
+    let replica = start(&cluster, SHORT, Instant::now());
+    until("ready", || replica.saw(Event::Ready)).await;
+    for (message, field) in [("Stored certificates", "until"), ("Serving a self-managed certificate", "not_after")] {
+        let lines = lines.with(message);
+        assert!(lines[0].contains(&format!(r#""{field}":"2030-01-01T00:20:00Z""#)), "{lines:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
