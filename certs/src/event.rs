@@ -24,7 +24,7 @@ pub enum Event {
     Skewed(i64),
     /// A step failed; it will be tried again.
     Failed(Step),
-    /// The steps that failed work again.
+    /// Steps that failed work again.
     Recovered,
 }
 
@@ -39,10 +39,14 @@ pub enum Step {
     ReadSecret,
     /// Writing the Secret.
     WriteSecret,
-    /// Reading a webhook configuration.
+    /// Reading the MutatingWebhookConfiguration.
     ReadConfiguration,
-    /// Writing a webhook configuration.
+    /// Writing the MutatingWebhookConfiguration.
     WriteConfiguration,
+    /// Reading the ValidatingWebhookConfiguration, which only gives advice: pods are admitted without.
+    ReadAdvice,
+    /// Writing the ValidatingWebhookConfiguration, likewise.
+    WriteAdvice,
     /// Finding out which replica writes: all do, and agree by the Secret's version.
     Lease,
     /// A whole round took too long.
@@ -51,13 +55,15 @@ pub enum Step {
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::ReadFiles,
         Self::Issue,
         Self::ReadSecret,
         Self::WriteSecret,
         Self::ReadConfiguration,
         Self::WriteConfiguration,
+        Self::ReadAdvice,
+        Self::WriteAdvice,
         Self::Lease,
         Self::Wait,
     ];
@@ -72,6 +78,8 @@ impl Step {
             Self::WriteSecret => "write_secret",
             Self::ReadConfiguration => "read_configuration",
             Self::WriteConfiguration => "write_configuration",
+            Self::ReadAdvice => "read_advice_configuration",
+            Self::WriteAdvice => "write_advice_configuration",
             Self::Lease => "lease",
             Self::Wait => "wait",
         }
@@ -79,27 +87,35 @@ impl Step {
 }
 
 /// Failures in a row, logged once each: a warning when the reason is new, then quiet, one line when it is over.
-#[derive(Default)]
-pub(crate) struct Trouble(Option<String>);
+pub(crate) struct Trouble {
+    of: &'static str,
+    meanwhile: &'static str,
+    reason: Option<String>,
+}
 
 impl Trouble {
+    pub(crate) const fn of_certificates() -> Self {
+        Self { of: "Certificates", meanwhile: "the last good one is served", reason: None }
+    }
+
+    pub(crate) const fn of_advice() -> Self {
+        Self { of: "The caBundle for advice", meanwhile: "pods are admitted without advice", reason: None }
+    }
+
     pub(crate) fn failed(&mut self, step: Step, reason: String) -> Event {
-        if self.0.as_ref() == Some(&reason) {
-            tracing::debug!(step = step.as_str(), %reason, "Certificates still cannot be kept up to date");
+        let Self { of, meanwhile, .. } = self;
+        if self.reason.as_ref() == Some(&reason) {
+            tracing::debug!(step = step.as_str(), %reason, "{of} still cannot be kept up to date");
         } else {
-            tracing::warn!(
-                step = step.as_str(),
-                %reason,
-                "Certificates cannot be kept up to date; the last good one is served, trying again"
-            );
-            self.0 = Some(reason);
+            tracing::warn!(step = step.as_str(), %reason, "{of} cannot be kept up to date; {meanwhile}, trying again");
+            self.reason = Some(reason);
         }
         Event::Failed(step)
     }
 
     pub(crate) fn over(&mut self) -> Option<Event> {
-        self.0.take().map(|_| {
-            tracing::info!("Certificates are kept up to date again");
+        self.reason.take().map(|_| {
+            tracing::info!("{} can be kept up to date again", self.of);
             Event::Recovered
         })
     }

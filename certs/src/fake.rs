@@ -37,10 +37,10 @@ pub(crate) struct Cluster(Arc<Mutex<Objects>>);
 pub(crate) struct Objects {
     pub(crate) secret: Option<Value>,
     pub(crate) configurations: BTreeMap<String, Value>,
-    /// Refused with 403, such as `"PUT secrets"`.
+    /// Refused with 403, such as `"PUT secrets"`; the validating configuration is `"advice"`.
     pub(crate) forbidden: BTreeSet<&'static str>,
-    /// Never answered.
-    pub(crate) hangs: bool,
+    /// Calls that begin so are never answered.
+    pub(crate) hangs: Option<&'static str>,
     /// Met once by every reader of the Secret, after it was read.
     pub(crate) meet: Option<Arc<Barrier>>,
     /// How long requests take, one after the other, again and again: half of it before something is done.
@@ -72,7 +72,7 @@ impl Cluster {
             secret: None,
             configurations: [(CONFIGURATION.to_owned(), configuration)].into(),
             forbidden: BTreeSet::new(),
-            hangs: false,
+            hangs: None,
             meet: None,
             delays: Vec::new(),
             served: 0,
@@ -106,10 +106,15 @@ impl Cluster {
         self.0.lock().unwrap()
     }
 
-    /// The bundle of every entry; they must agree.
+    /// The bundle of every entry that admission depends on; they must agree.
     pub(crate) fn ca_bundle(&self) -> Bundle {
+        self.bundle_of(CONFIGURATION)
+    }
+
+    /// The bundle of every entry of this configuration; they must agree.
+    pub(crate) fn bundle_of(&self, configuration: &str) -> Bundle {
         let objects = self.objects();
-        let bundles: BTreeSet<String> = objects.configurations[CONFIGURATION]["webhooks"]
+        let bundles: BTreeSet<String> = objects.configurations[configuration]["webhooks"]
             .as_array()
             .unwrap()
             .iter()
@@ -129,12 +134,18 @@ impl Cluster {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let path: Vec<String> = parts.uri.path().split('/').map(str::to_owned).collect();
-        let kind = if path.iter().any(|part| part == "secrets") { "secrets" } else { "configurations" };
+        let has = |resource: &str| path.iter().any(|part| part == resource);
+        let validating = has("validatingwebhookconfigurations");
+        let kind = match (has("secrets"), validating) {
+            (true, _) => "secrets",
+            (false, true) => "advice",
+            (false, false) => "configurations",
+        };
         let call = format!("{} {kind}", parts.method);
         let name = path.last().unwrap();
-        let validating = path.iter().any(|part| part == "validatingwebhookconfigurations");
         let name = if validating { format!("validating {name}") } else { name.clone() };
-        if self.objects().hangs {
+        let hangs = self.objects().hangs;
+        if hangs.is_some_and(|hangs| call.starts_with(hangs)) {
             std::future::pending::<()>().await;
         }
         let delay = self.objects().delay();
@@ -145,15 +156,15 @@ impl Cluster {
         let body = || serde_json::from_slice::<Value>(&body).unwrap();
         let (mut response, meet) = {
             let mut objects = self.objects();
-            if call != "GET secrets" && call != "GET configurations" {
+            if parts.method != http::Method::GET {
                 objects.writes.push(call.clone());
             }
             let response = match call.as_str() {
                 "GET secrets" => objects.secret.clone().map_or_else(not_found, |secret| ok(&secret)),
                 "POST secrets" => objects.create(body()),
                 "PUT secrets" => objects.replace(body()),
-                "GET configurations" => objects.configurations.get(&name).map_or_else(not_found, ok),
-                "PATCH configurations" => {
+                "GET configurations" | "GET advice" => objects.configurations.get(&name).map_or_else(not_found, ok),
+                "PATCH configurations" | "PATCH advice" => {
                     assert_eq!(parts.headers["content-type"], "application/apply-patch+yaml");
                     let query = parts.uri.query().unwrap();
                     assert!(query.contains("fieldManager=podbadge-webhook") && query.contains("force=true"), "{query}");

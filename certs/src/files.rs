@@ -60,7 +60,7 @@ pub async fn watch(
     clock: impl Fn() -> OffsetDateTime,
     mut on: impl FnMut(Event),
 ) -> Infallible {
-    let mut trouble = Trouble::default();
+    let mut trouble = Trouble::of_certificates();
     let mut last: Option<Pair> = None;
     let mut ready = false;
     loop {

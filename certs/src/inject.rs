@@ -1,4 +1,4 @@
-//! `caBundle` of our own webhook configurations: how the API server is told whom to trust.
+//! `caBundle` of a webhook configuration of ours: how the API server is told whom to trust.
 //!
 //! Written by server-side apply under our own field manager, that one field of each entry and nothing else, so that
 //! Helm and GitOps tools see no drift in theirs; and only where it differs.
@@ -18,11 +18,11 @@ use serde_json::json;
 
 use crate::{bundle::Bundle, kubernetes::Refusal, store::FIELD_MANAGER};
 
-/// Keeps `caBundle` of some webhook configurations.
+/// Keeps `caBundle` of one webhook configuration.
 #[derive(Clone)]
 pub struct Injector {
-    client: Client,
-    configurations: Vec<Configuration>,
+    api: Api<DynamicObject>,
+    configuration: Configuration,
 }
 
 /// A webhook configuration of ours, by its kind and name.
@@ -34,13 +34,9 @@ pub enum Configuration {
     Validating(String),
 }
 
-/// What stands in the configurations, as read at one moment.
-#[derive(Debug)]
-pub struct Live(Vec<Reading>);
-
-#[derive(Debug)]
-struct Reading {
-    configuration: Configuration,
+/// What stands in the configuration, as read at one moment.
+#[derive(Debug, Default)]
+pub struct Live {
     version: Option<String>,
     entries: Vec<Entry>,
 }
@@ -98,7 +94,7 @@ impl Live {
     /// What is trusted so far, by any entry; the first authority is that of the first entry that trusts anything.
     #[must_use]
     pub fn bundle(&self) -> Bundle {
-        let mut entries = self.entries().map(|entry| &entry.bundle).filter(|bundle| !bundle.is_empty());
+        let mut entries = self.entries.iter().map(|entry| &entry.bundle).filter(|bundle| !bundle.is_empty());
         let first = entries.next().cloned().unwrap_or_default();
         entries.fold(first, |all, bundle| all.joined(bundle))
     }
@@ -106,7 +102,7 @@ impl Live {
     /// What every entry trusts.
     #[must_use]
     pub fn shared(&self) -> Bundle {
-        let mut entries = self.entries().map(|entry| &entry.bundle);
+        let mut entries = self.entries.iter().map(|entry| &entry.bundle);
         let first = entries.next().cloned().unwrap_or_default();
         entries.fold(first, |all, bundle| all.shared_with(bundle))
     }
@@ -114,77 +110,85 @@ impl Live {
     /// Whether every entry has exactly this bundle.
     #[must_use]
     pub fn is(&self, bundle: &Bundle) -> bool {
-        self.entries().all(|entry| entry.bundle == *bundle)
+        self.entries.iter().all(|entry| entry.bundle == *bundle)
     }
 
-    fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.0.iter().flat_map(|reading| &reading.entries)
+    fn of(mut read: DynamicObject) -> Result<Self, String> {
+        let webhooks = read.data.get_mut("webhooks").map(serde_json::Value::take);
+        let webhooks = webhooks.map_or(Ok(None), serde_json::from_value::<Option<Vec<Webhook>>>);
+        // Serde quotes what it could not read.
+        let webhooks = webhooks.map_err(|_| Refusal::unreadable().to_string())?.unwrap_or_default();
+        let entries = webhooks.into_iter().map(|webhook| {
+            let bundle = webhook.client_config.ca_bundle.unwrap_or_default();
+            // What cannot be read trusts nobody, and is replaced.
+            Entry { name: webhook.name, bundle: Bundle::from_pem(&bundle.0).unwrap_or_default() }
+        });
+        Ok(Self { version: read.metadata.resource_version, entries: entries.collect() })
+    }
+
+    fn with(&self, configuration: &Configuration, bundle: &Bundle) -> serde_json::Value {
+        let Self { version, entries } = self;
+        let ApiResource { api_version, kind, .. } = configuration.resource();
+        let bundle = ByteString(bundle.to_pem().into_bytes());
+        let entries: Vec<_> =
+            entries.iter().map(|entry| json!({"name": entry.name, "clientConfig": {"caBundle": bundle}})).collect();
+        json!({
+            "apiVersion": api_version,
+            "kind": kind,
+            "metadata": {"name": configuration.name(), "resourceVersion": version},
+            "webhooks": entries,
+        })
     }
 }
 
 // === impl Injector ===
 
 impl Injector {
-    /// For these configurations.
+    /// For this configuration.
     #[must_use]
-    pub fn new(client: Client, configurations: Vec<Configuration>) -> Self {
-        Self { client, configurations }
+    pub fn new(client: Client, configuration: Configuration) -> Self {
+        Self { api: Api::all_with(client, &configuration.resource()), configuration }
     }
 
-    /// Reads the configurations. To be done before the Secret is read: see [`Injector::apply`].
+    /// Reads the configuration. To be done before the Secret is read: see [`Injector::apply`].
     ///
     /// # Errors
     /// [`Error::Read`]; a mutating configuration that is missing or empty is one, since without it nobody calls us. Nobody
     /// needs to call for advice, so a validating one may be either.
     pub async fn read(&self) -> Result<Live, Error> {
-        let mut live = Vec::with_capacity(self.configurations.len());
-        for configuration in &self.configurations {
-            let refused = |reason: String| Error::Read { configuration: configuration.clone(), reason };
-            match self.api(configuration).get(configuration.name()).await.map_err(Refusal::from) {
-                Ok(read) => {
-                    let reading = Reading::of(configuration.clone(), read).map_err(refused)?;
-                    if reading.entries.is_empty() && matches!(configuration, Configuration::Mutating(_)) {
-                        return Err(refused("it has no webhooks, so no pod is given its identity".to_owned()));
-                    }
-                    live.push(reading);
+        let refused = |reason: String| Error::Read { configuration: self.configuration.clone(), reason };
+        let is_needed = matches!(self.configuration, Configuration::Mutating(_));
+        match self.api.get(self.configuration.name()).await.map_err(Refusal::from) {
+            Ok(read) => match Live::of(read).map_err(refused)? {
+                live if live.entries.is_empty() && is_needed => {
+                    Err(refused("it has no webhooks, so no pod is given its identity".to_owned()))
                 }
-                Err(Refusal::NotFound) if matches!(configuration, Configuration::Validating(_)) => {}
-                Err(refusal) => return Err(refused(refusal.to_string())),
-            }
+                live => Ok(live),
+            },
+            Err(Refusal::NotFound) if !is_needed => Ok(Live::default()),
+            Err(refusal) => Err(refused(refusal.to_string())),
         }
-        Ok(Live(live))
     }
 
     /// Makes `bundle` the one of every entry and says whether anything had to be written.
     ///
     /// The write is bound to the version that was read. A replica that read the Secret before another one changed it
-    /// has read the configurations before the other wrote them, so it cannot put an older bundle over a newer.
+    /// has read the configuration before the other wrote it, so it cannot put an older bundle over a newer.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if a configuration changed since it was read, else [`Error::Write`].
+    /// [`Error::Conflict`] if the configuration changed since it was read, else [`Error::Write`].
     pub async fn apply(&self, live: &Live, bundle: &Bundle) -> Result<bool, Error> {
-        let mut written = false;
-        for reading in &live.0 {
-            let Reading { configuration, entries, .. } = reading;
-            if entries.iter().all(|entry| entry.bundle == *bundle) {
-                continue;
-            }
-            let params = PatchParams::apply(FIELD_MANAGER).force();
-            let patch = Patch::Apply(reading.with(bundle));
-            let patched = self.api(configuration).patch(configuration.name(), &params, &patch).await;
-            match patched.map_err(Refusal::from) {
-                Ok(_) => written = true,
-                Err(Refusal::Conflict) => return Err(Error::Conflict { configuration: configuration.clone() }),
-                Err(refusal) => {
-                    return Err(Error::Write { configuration: configuration.clone(), reason: refusal.to_string() });
-                }
-            }
+        if live.is(bundle) {
+            return Ok(false);
         }
-        Ok(written)
-    }
-
-    fn api(&self, configuration: &Configuration) -> Api<DynamicObject> {
-        Api::all_with(self.client.clone(), &configuration.resource())
+        let configuration = &self.configuration;
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let patch = Patch::Apply(live.with(configuration, bundle));
+        match self.api.patch(configuration.name(), &params, &patch).await.map_err(Refusal::from) {
+            Ok(_) => Ok(true),
+            Err(Refusal::Conflict) => Err(Error::Conflict { configuration: configuration.clone() }),
+            Err(refusal) => Err(Error::Write { configuration: configuration.clone(), reason: refusal.to_string() }),
+        }
     }
 }
 
@@ -207,37 +211,6 @@ impl Configuration {
 impl fmt::Display for Configuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.resource().kind, self.name())
-    }
-}
-
-// === impl Reading ===
-
-impl Reading {
-    fn of(configuration: Configuration, mut read: DynamicObject) -> Result<Self, String> {
-        let webhooks = read.data.get_mut("webhooks").map(serde_json::Value::take);
-        let webhooks = webhooks.map_or(Ok(None), serde_json::from_value::<Option<Vec<Webhook>>>);
-        // Serde quotes what it could not read.
-        let webhooks = webhooks.map_err(|_| Refusal::unreadable().to_string())?.unwrap_or_default();
-        let entries = webhooks.into_iter().map(|webhook| {
-            let bundle = webhook.client_config.ca_bundle.unwrap_or_default();
-            // What cannot be read trusts nobody, and is replaced.
-            Entry { name: webhook.name, bundle: Bundle::from_pem(&bundle.0).unwrap_or_default() }
-        });
-        Ok(Self { configuration, version: read.metadata.resource_version, entries: entries.collect() })
-    }
-
-    fn with(&self, bundle: &Bundle) -> serde_json::Value {
-        let Self { configuration, version, entries } = self;
-        let ApiResource { api_version, kind, .. } = configuration.resource();
-        let bundle = ByteString(bundle.to_pem().into_bytes());
-        let entries: Vec<_> =
-            entries.iter().map(|entry| json!({"name": entry.name, "clientConfig": {"caBundle": bundle}})).collect();
-        json!({
-            "apiVersion": api_version,
-            "kind": kind,
-            "metadata": {"name": configuration.name(), "resourceVersion": version},
-            "webhooks": entries,
-        })
     }
 }
 

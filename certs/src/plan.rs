@@ -46,7 +46,7 @@ pub enum Why {
 pub struct View {
     /// The state's bundle has authorities that the Secret lacks.
     pub adopted: bool,
-    /// For how long every `caBundle` of ours has been seen to be the state's bundle.
+    /// For how long every `caBundle` that admission depends on has been seen to be the state's bundle.
     pub steady: Option<Duration>,
     /// This replica remembers a usable state whose authority it does not serve yet.
     pub remembers: bool,
@@ -61,7 +61,7 @@ pub struct Served {
     pub ends: Duration,
 }
 
-/// What every `caBundle` of ours trusts, as this replica last saw it.
+/// What every `caBundle` that admission depends on trusts, as this replica last saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trust {
     /// For how long the candidate's authority; `None` if it is not trusted.
@@ -136,7 +136,7 @@ pub fn publish(
 }
 
 /// Whether a replica that serves a leaf may be asked: API servers trust its authority. `trusted` is for how long that has
-/// been seen in every `caBundle` of ours. Where other replicas may serve an older one, a replica that just started waits
+/// been seen in every `caBundle` that admission depends on. Where other replicas may serve an older one, a replica that just started waits
 /// like they do; where there is no older one, nobody could be asked meanwhile.
 #[must_use]
 pub fn ready(trusted: Option<Duration>, bundle: &Bundle, policy: &Policy) -> bool {

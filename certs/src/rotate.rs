@@ -1,15 +1,22 @@
 //! The loop that keeps everything right: read, plan, issue and store, inject, publish. Every replica runs it; one writes.
 
+mod advice;
+mod failure;
+
 use std::{convert::Infallible, future::pending, time::Duration};
 
 use kube::Client;
 use time::OffsetDateTime;
 use tokio::{sync::watch, time::Instant};
 
+use self::{
+    advice::Advice,
+    failure::{Failure, Stop},
+};
 use crate::{
     bundle::Bundle,
     event::{Event, Step, Trouble},
-    inject::{self, Configuration, Injector, Live},
+    inject::{Configuration, Injector, Live},
     issue,
     material::{Certificate, Names, rfc3339},
     plan::{self, Action, Publish, Served, Trust, View},
@@ -31,8 +38,11 @@ pub struct SelfManaged {
     pub namespace: String,
     /// The Secret that replicas share: get, update, create.
     pub secret: String,
-    /// The webhook configurations whose `caBundle` is ours: get, patch.
-    pub configurations: Vec<Configuration>,
+    /// The MutatingWebhookConfiguration whose `caBundle` is ours: get, patch. By it the API server is taken to trust us.
+    pub configuration: String,
+    /// The ValidatingWebhookConfiguration whose `caBundle` is ours, if there is one: get, patch. It is kept as well as can
+    /// be, and the webhook works without it.
+    pub advice: Option<String>,
     /// The names of the webhook's Service.
     pub names: Names,
     /// Lifetimes and intervals.
@@ -57,27 +67,23 @@ pub enum Part {
 struct Rotation<On> {
     store: Store,
     injector: Injector,
+    advice: Option<Advice>,
     names: Names,
     policy: Policy,
     serving: Serving,
     start: Instant,
     part: Part,
     served: Option<Served>,
-    /// The authority of the newest leaf, if every `caBundle` of ours trusts it, and since when we know.
+    /// The authority of the newest leaf, if every `caBundle` that admission depends on trusts it, and since when
+    /// we know.
     trusted: Option<(Certificate, Duration)>,
-    /// The bundle of every `caBundle` of ours, and since when we know.
+    /// The bundle of each of them, and since when we know.
     steady: Option<(Bundle, Duration)>,
     /// The last state without fault.
     last: Option<Whole>,
     skew: Skew,
     ready: bool,
     on: On,
-}
-
-/// What went wrong in a round, where and why.
-struct Failure {
-    step: Step,
-    reason: String,
 }
 
 impl SelfManaged {
@@ -93,11 +99,11 @@ impl SelfManaged {
     ) -> Infallible {
         let policy = self.policy;
         let mut rotation = Rotation::new(self, serving, on);
-        let mut trouble = Trouble::default();
+        let mut trouble = Trouble::of_certificates();
         loop {
             rotation.plays(*part.borrow_and_update());
             let round = tokio::time::timeout(policy.patience, rotation.round(&clock)).await;
-            let wait = match round.unwrap_or_else(|_| Err(Failure::late(policy.patience))) {
+            let wait = match round.unwrap_or_else(|_| Err(Failure::late(Step::Wait, policy.patience))) {
                 Ok(wait) => {
                     if let Some(event) = trouble.over() {
                         (rotation.on)(event);
@@ -127,10 +133,11 @@ async fn changed(part: &mut watch::Receiver<Part>) {
 
 impl<On: FnMut(Event)> Rotation<On> {
     fn new(managed: SelfManaged, serving: Serving, on: On) -> Self {
-        let SelfManaged { client, namespace, secret, configurations, names, policy } = managed;
+        let SelfManaged { client, namespace, secret, configuration, advice, names, policy } = managed;
         Self {
             store: Store::new(client.clone(), namespace, secret),
-            injector: Injector::new(client, configurations),
+            advice: advice.map(|name| Advice::new(client.clone(), name, &policy)),
+            injector: Injector::new(client, Configuration::Mutating(configuration)),
             names,
             policy,
             serving,
@@ -176,7 +183,13 @@ impl<On: FnMut(Event)> Rotation<On> {
 
     async fn attempt(&mut self, clock: &impl Fn() -> OffsetDateTime) -> Result<Duration, Stop> {
         // In this order: see `Injector::apply`. Failing to read it must not keep a certificate from being served.
-        let live = self.injector.read().await;
+        let advice = async {
+            match &self.advice {
+                Some(advice) if self.writes() => Some(advice.read().await),
+                _ => None,
+            }
+        };
+        let (live, advice) = tokio::join!(self.injector.read(), advice);
         let stored = self.store.read().await?;
         let now = self.time(clock(), stored.date());
         let mut state = State::parse(stored.data(), &self.names, now);
@@ -187,7 +200,7 @@ impl<On: FnMut(Event)> Rotation<On> {
         state.bundle = bundle;
         let mut failed = None;
 
-        if matches!(self.part, Part::Leads | Part::Unled) {
+        if self.writes() {
             let steady = steady.filter(|_| state.bundle == trusted);
             let view = View { adopted, steady, remembers: self.remembered(now).is_some() };
             let action = plan::next(&state, &view, &self.policy, now);
@@ -223,8 +236,22 @@ impl<On: FnMut(Event)> Rotation<On> {
                 Some(if injected { state.bundle.clone() } else { live.shared() })
             }
         };
-        let wait = self.publish(state, live.as_ref(), now);
+        // What is served may not be in the Secret's bundle but in the live one, which has to be known for that.
+        let bundle = (live.is_some() && state.leaf.is_ok()).then(|| state.bundle.clone());
+        let mut wait = self.publish(state, live.as_ref(), now);
+        if let (Some(keeper), Some(read), Some(bundle)) = (&mut self.advice, advice, bundle) {
+            let advice::Outcome { events, again } = keeper.write(read, &bundle).await;
+            events.into_iter().for_each(&mut self.on);
+            if again {
+                wait = wait.min(self.policy.retry);
+            }
+        }
         failed.map_or(Ok(wait), Err)
+    }
+
+    /// Whether it is this replica that writes.
+    fn writes(&self) -> bool {
+        matches!(self.part, Part::Leads | Part::Unled)
     }
 
     /// The time of day by which certificates are judged.
@@ -247,7 +274,7 @@ impl<On: FnMut(Event)> Rotation<On> {
         self.start.elapsed()
     }
 
-    /// For how long every `caBundle` has been `trusted`, the same.
+    /// For how long every `caBundle` that admission depends on has been `trusted`, the same.
     fn look(&mut self, live: Option<&Live>, trusted: &Bundle) -> Option<Duration> {
         let uptime = self.uptime();
         if !live.is_some_and(|live| live.is(trusted)) {
@@ -296,7 +323,7 @@ impl<On: FnMut(Event)> Rotation<On> {
 
     /// Makes `caBundle` the state's, if this replica writes and there is something to be trusted; whether it is now.
     async fn inject(&mut self, live: &Live, state: &State) -> Result<bool, Stop> {
-        if state.leaf.is_err() || !matches!(self.part, Part::Leads | Part::Unled) {
+        if state.leaf.is_err() || !self.writes() {
             return Ok(live.is(&state.bundle));
         }
         if self.injector.apply(live, &state.bundle).await? {
@@ -307,7 +334,7 @@ impl<On: FnMut(Event)> Rotation<On> {
     }
 
     /// Serves the state's leaf if it may be served; how long to wait until the next round. `live` is what every `caBundle`
-    /// trusts, if that is known.
+    /// that admission depends on trusts, if that is known.
     fn publish(&mut self, state: State, live: Option<&Bundle>, now: OffsetDateTime) -> Duration {
         let State { authority, bundle, leaf } = state;
         let unready = if self.ready { self.policy.poll } else { self.policy.retry };
@@ -344,50 +371,6 @@ impl<On: FnMut(Event)> Rotation<On> {
             (self.on)(Event::Ready);
         }
         if self.ready { self.policy.poll } else { self.policy.retry }
-    }
-}
-
-// === impl Failure ===
-
-/// Why an attempt ended.
-enum Stop {
-    /// Somebody else wrote first: look again.
-    Conflict(Failure),
-    /// Not to be helped now.
-    Failed(Failure),
-}
-
-impl Failure {
-    fn late(patience: Duration) -> Self {
-        Self { step: Step::Wait, reason: format!("the API server took longer than {patience:?}") }
-    }
-}
-
-impl From<store::Error> for Stop {
-    fn from(error: store::Error) -> Self {
-        let reason = error.to_string();
-        match error {
-            store::Error::Read { .. } => Self::Failed(Failure { step: Step::ReadSecret, reason }),
-            store::Error::Write { .. } => Self::Failed(Failure { step: Step::WriteSecret, reason }),
-            store::Error::Conflict { .. } => Self::Conflict(Failure { step: Step::WriteSecret, reason }),
-        }
-    }
-}
-
-impl From<inject::Error> for Stop {
-    fn from(error: inject::Error) -> Self {
-        let reason = error.to_string();
-        match error {
-            inject::Error::Read { .. } => Self::Failed(Failure { step: Step::ReadConfiguration, reason }),
-            inject::Error::Write { .. } => Self::Failed(Failure { step: Step::WriteConfiguration, reason }),
-            inject::Error::Conflict { .. } => Self::Conflict(Failure { step: Step::WriteConfiguration, reason }),
-        }
-    }
-}
-
-impl From<issue::Error> for Stop {
-    fn from(error: issue::Error) -> Self {
-        Self::Failed(Failure { step: Step::Issue, reason: error.to_string() })
     }
 }
 

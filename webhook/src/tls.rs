@@ -9,7 +9,6 @@ use kube::Client;
 use podbadge_certs::{
     event::Event,
     files,
-    inject::Configuration,
     material::Names,
     resolver::{self, Serving},
     rotate::{Part, SelfManaged},
@@ -112,16 +111,13 @@ impl Source {
                 validating_webhook_configuration,
                 lifetimes: policy,
             } => {
-                let validating = validating_webhook_configuration.map(Configuration::Validating);
                 let care = SelfManaged {
                     client,
                     namespace: config.namespace,
                     secret,
                     names,
-                    configurations: [Configuration::Mutating(webhook_configuration)]
-                        .into_iter()
-                        .chain(validating)
-                        .collect(),
+                    configuration: webhook_configuration,
+                    advice: validating_webhook_configuration,
                     policy: *policy,
                 };
                 match care.run(serving, podbadge_certs::now, part, on).await {}

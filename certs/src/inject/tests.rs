@@ -8,7 +8,11 @@ use crate::{
 };
 
 fn injector(cluster: &Cluster) -> Injector {
-    Injector::new(cluster.client(), vec![Configuration::Mutating(CONFIGURATION.to_owned())])
+    Injector::new(cluster.client(), Configuration::Mutating(CONFIGURATION.to_owned()))
+}
+
+fn advice(cluster: &Cluster) -> Injector {
+    Injector::new(cluster.client(), Configuration::Validating(CONFIGURATION.to_owned()))
 }
 
 fn bundle() -> Bundle {
@@ -79,7 +83,7 @@ async fn an_older_reading_cannot_overwrite_a_newer_bundle() {
 async fn refusals_name_the_configuration_and_the_reason() {
     let cluster = Cluster::new();
     let missing =
-        Injector::new(cluster.client(), vec![Configuration::Mutating("absent".to_owned())]).read().await.unwrap_err();
+        Injector::new(cluster.client(), Configuration::Mutating("absent".to_owned())).read().await.unwrap_err();
     assert_eq!(missing.to_string(), "cannot read MutatingWebhookConfiguration absent: not found");
     let injector = injector(&cluster);
     let live = injector.read().await.unwrap();
@@ -92,41 +96,37 @@ async fn refusals_name_the_configuration_and_the_reason() {
 #[tokio::test]
 async fn a_validating_configuration_is_kept_as_well_where_there_is_one() {
     let cluster = Cluster::new();
-    let names = [Configuration::Mutating, Configuration::Validating].map(|kind| kind(CONFIGURATION.to_owned()));
-    let (injector, bundle) = (Injector::new(cluster.client(), names.into()), bundle());
-    injector.apply(&injector.read().await.unwrap(), &bundle).await.unwrap();
-    assert_eq!(cluster.objects().writes, ["PATCH configurations"], "without advice the webhook works");
+    let (injector, advice, bundle) = (injector(&cluster), advice(&cluster), bundle());
+    assert!(!advice.apply(&advice.read().await.unwrap(), &bundle).await.unwrap(), "without advice the webhook works");
 
     cluster.add_validating();
-    let live = injector.read().await.unwrap();
+    injector.apply(&injector.read().await.unwrap(), &bundle).await.unwrap();
+    let live = advice.read().await.unwrap();
     assert!(!live.shared().contains(bundle.signing().unwrap()));
-    assert!(injector.apply(&live, &bundle).await.unwrap());
-    let written = injector.read().await.unwrap();
-    assert!(written.shared().contains(bundle.signing().unwrap()));
+    assert!(advice.apply(&live, &bundle).await.unwrap());
+    assert!(advice.read().await.unwrap().is(&bundle));
     let client_config = |key| cluster.objects().configurations[key]["webhooks"][0]["clientConfig"].clone();
     assert_eq!(client_config(VALIDATING), client_config(CONFIGURATION));
 
-    cluster.objects().forbidden = ["GET configurations"].into();
-    let error = injector.read().await.unwrap_err().to_string();
-    assert!(error.starts_with("cannot read MutatingWebhookConfiguration podbadge-webhook: "), "{error}");
+    cluster.objects().forbidden = ["GET advice"].into();
+    let error = advice.read().await.unwrap_err().to_string();
+    assert!(error.starts_with("cannot read ValidatingWebhookConfiguration podbadge-webhook: "), "{error}");
+    assert!(injector.read().await.is_ok());
 }
 
 #[tokio::test]
 async fn an_empty_configuration_is_one_that_nobody_calls_us_by() {
     let cluster = Cluster::new();
     cluster.add_validating();
-    let both = [Configuration::Mutating(CONFIGURATION.to_owned()), Configuration::Validating(CONFIGURATION.to_owned())];
-    let injector = Injector::new(cluster.client(), both.to_vec());
     for empty in [serde_json::json!([]), Value::Null] {
-        cluster.objects().configurations.get_mut(VALIDATING).unwrap()["webhooks"] = empty.clone();
-        assert!(injector.read().await.is_ok(), "advice is not needed");
-        let webhooks =
-            std::mem::replace(&mut cluster.objects().configurations.get_mut(CONFIGURATION).unwrap()["webhooks"], empty);
-        let error = injector.read().await.unwrap_err().to_string();
+        for configuration in cluster.objects().configurations.values_mut() {
+            configuration["webhooks"] = empty.clone();
+        }
+        assert!(advice(&cluster).read().await.is_ok(), "advice is not needed");
+        let error = injector(&cluster).read().await.unwrap_err().to_string();
         assert_eq!(
             error,
             "cannot read MutatingWebhookConfiguration podbadge-webhook: it has no webhooks, so no pod is given its identity"
         );
-        cluster.objects().configurations.get_mut(CONFIGURATION).unwrap()["webhooks"] = webhooks;
     }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     bundle::Bundle,
     event::Event,
-    fake::{BASE, CONFIGURATION, Cluster, names},
+    fake::{BASE, CONFIGURATION, Cluster, VALIDATING, names},
     material::Certificate,
     state::{CA_CERT, CA_KEY, TLS_CERT, TLS_KEY},
 };
@@ -39,6 +39,8 @@ enum Fault {
     Jump(usize, i64),
     /// Refused for a while.
     Forbid(&'static str, u64),
+    /// Refused until all others have come together: what only gives advice stops nobody.
+    Unadvised(&'static str),
     /// Nothing is answered for a while.
     Hang(u64),
     /// Requests take so many milliseconds.
@@ -58,8 +60,10 @@ fn fault() -> impl Strategy<Value = Fault> {
         2 => (0..REPLICAS).prop_map(Fault::Replace),
         3 => [part(), part(), part()].prop_map(Fault::Parts),
         2 => (0..REPLICAS, prop_oneof![-years..years, -5000..5000_i64]).prop_map(|(who, off)| Fault::Jump(who, off)),
-        1 => (prop_oneof![Just("PUT secrets"), Just("POST secrets"), Just("PATCH configurations"), Just("GET secrets")], 1..300_u64)
+        1 => (prop_oneof![Just("PUT secrets"), Just("POST secrets"), Just("PATCH configurations"), Just("GET secrets"),
+            Just("GET configurations"), Just("GET advice"), Just("PATCH advice")], 1..300_u64)
             .prop_map(|(what, seconds)| Fault::Forbid(what, seconds)),
+        1 => prop_oneof![Just("GET advice"), Just("PATCH advice")].prop_map(Fault::Unadvised),
         1 => (1..60_u64).prop_map(Fault::Hang),
         1 => prop::collection::vec(0..1500_u64, 0..7).prop_map(Fault::Delays),
     ]
@@ -88,6 +92,7 @@ impl World {
     fn new() -> Self {
         let (cluster, begin) = (Cluster::new(), Instant::now());
         cluster.objects().time = Some(Box::new(clock(begin)));
+        cluster.add_validating();
         let mut world = Self {
             cluster,
             begin,
@@ -191,12 +196,13 @@ impl World {
             Fault::Forbid(what, seconds) => {
                 self.cluster.objects().forbidden.insert(what);
                 self.pass(seconds).await?;
-                self.cluster.objects().forbidden.clear();
+                self.cluster.objects().forbidden.remove(what);
             }
+            Fault::Unadvised(what) => drop(self.cluster.objects().forbidden.insert(what)),
             Fault::Hang(seconds) => {
-                self.cluster.objects().hangs = true;
+                self.cluster.objects().hangs = Some("");
                 self.pass(seconds).await?;
-                self.cluster.objects().hangs = false;
+                self.cluster.objects().hangs = None;
             }
             Fault::Delays(delays) => {
                 self.cluster.objects().delays = delays.into_iter().map(Duration::from_millis).collect();
@@ -206,7 +212,7 @@ impl World {
         Ok(())
     }
 
-    /// In the end there is one leader, and everybody serves what it made.
+    /// In the end there is one leader, and everybody serves what it made; once it may be, the advice is right as well.
     async fn settles(&mut self) -> Result<(), TestCaseError> {
         self.cluster.objects().delays.clear();
         for (who, replica) in self.replicas.iter().enumerate() {
@@ -221,6 +227,9 @@ impl World {
                 replica.saw(Event::Ready) && replica.leaf() == leaf && valid
             };
             if self.replicas.iter().all(is_whole) {
+                self.cluster.objects().forbidden.clear();
+                self.pass(2 * SHORT.poll.as_secs()).await?;
+                prop_assert_eq!(self.cluster.bundle_of(VALIDATING), self.cluster.ca_bundle());
                 return Ok(());
             }
         }

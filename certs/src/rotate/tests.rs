@@ -10,7 +10,7 @@ use crate::{
     state::{CA_CERT, TLS_CERT, TLS_KEY},
 };
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// A life of an hour and a half, so that a test sees whole rotations.
@@ -38,7 +38,7 @@ pub(super) fn clock(begin: Instant) -> impl Fn() -> OffsetDateTime {
 }
 
 /// One that writes without an election.
-fn start(cluster: &Cluster, policy: Policy, begin: Instant) -> Replica {
+pub(super) fn start(cluster: &Cluster, policy: Policy, begin: Instant) -> Replica {
     start_as(Part::Unled, cluster, policy, clock(begin))
 }
 
@@ -58,7 +58,8 @@ pub(super) fn start_as(
         client: cluster.client(),
         namespace: NAMESPACE.to_owned(),
         secret: SECRET.to_owned(),
-        configurations: vec![Configuration::Mutating(CONFIGURATION.to_owned())],
+        configuration: CONFIGURATION.to_owned(),
+        advice: Some(CONFIGURATION.to_owned()),
         names: names(),
         policy,
     };
@@ -72,7 +73,7 @@ impl Replica {
         self.events.lock().unwrap().contains(&event)
     }
 
-    fn forget(&self) {
+    pub(super) fn forget(&self) {
         self.events.lock().unwrap().clear();
     }
 
@@ -82,7 +83,7 @@ impl Replica {
 }
 
 /// Waits until `condition` holds, an hour at most.
-async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(super) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
         assert!(begin.elapsed() < HOUR, "never: {what}");
@@ -91,7 +92,7 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Whether an API server that reads `caBundle` now accepts what the replica serves now.
-fn accepted(cluster: &Cluster, replica: &Replica, now: OffsetDateTime) -> bool {
+pub(super) fn accepted(cluster: &Cluster, replica: &Replica, now: OffsetDateTime) -> bool {
     let Some(current) = replica.serving.current() else { return false };
     cluster.ca_bundle().signer_of(&current.material, &names(), now).is_some()
 }
@@ -233,10 +234,10 @@ async fn without_trust_a_certificate_is_served_but_the_replica_is_not_ready() {
 #[tokio::test(start_paused = true)]
 async fn an_api_server_that_does_not_answer_is_given_up_and_asked_again() {
     let cluster = Cluster::new();
-    cluster.objects().hangs = true;
+    cluster.objects().hangs = Some("");
     let replica = start(&cluster, SHORT, Instant::now());
     until("given up", || replica.saw(Event::Failed(Step::Wait))).await;
-    cluster.objects().hangs = false;
+    cluster.objects().hangs = None;
     until("ready", || replica.saw(Event::Ready)).await;
 }
 

@@ -130,6 +130,7 @@ async fn repaired(scope: &Scope) -> Result<()> {
     ensure!(restored.authority.certificate() == backup.authority.certificate(), "the backup is no fault");
 
     without_rights(scope, &fixture).await?;
+    without_the_right_to_advise(scope, &fixture).await?;
     let done = load.end().await?;
     println!("{} admissions directly, {} through the API server: none failed", done.direct, done.through);
     fixture.whole("at the end").await?;
@@ -141,22 +142,10 @@ async fn repaired(scope: &Scope) -> Result<()> {
 async fn without_rights(scope: &Scope, fixture: &Fixture) -> Result<()> {
     let roles = objects(scope, "rbac.authorization.k8s.io/v1", "Role").await?;
     let rules = roles.get(WEBHOOK).await?["rules"].clone();
-    let without = |resource: &str| -> Vec<Value> {
-        let kept = rules.as_array().into_iter().flatten();
-        kept.filter(|rule| !rule["resources"].as_array().into_iter().flatten().any(|one| one == resource))
-            .cloned()
-            .collect()
-    };
     for (resource, step) in [("secrets", "read_secret"), ("leases", "lease")] {
-        let sample = format!("podbadge_webhook_certificate_failures_total{{step=\"{step}\"}}");
-        let before = sum(&fixture.webhooks, &sample).await?;
-        roles.merge(WEBHOOK, &json!({"rules": without(resource)})).await?;
-        until(&format!("failures of {step} are counted"), async || {
-            let failures = sum(&fixture.webhooks, &sample).await? - before;
-            ensure!(failures >= 4, "{failures}");
-            Ok(())
-        })
-        .await?;
+        let before = failures(fixture, step).await?;
+        roles.merge(WEBHOOK, &json!({"rules": without(&rules, resource)})).await?;
+        fail(fixture, step, before).await?;
         if resource == "leases" {
             // Nobody leads, and still it is repaired.
             fixture.secrets.delete(SECRET).await?;
@@ -175,6 +164,68 @@ async fn without_rights(scope: &Scope, fixture: &Fixture) -> Result<()> {
         ensure!(pod["status"]["containerStatuses"][0]["restartCount"] == 0, "{}", pod["status"]);
     }
     Ok(())
+}
+
+/// The configuration that only gives advice can no longer be read: admission gets its new authority all the same.
+async fn without_the_right_to_advise(scope: &Scope, fixture: &Fixture) -> Result<()> {
+    let roles = objects(scope, "rbac.authorization.k8s.io/v1", "ClusterRole").await?;
+    let rules = roles.get(WEBHOOK).await?["rules"].clone();
+    let kept = without(&rules, "validatingwebhookconfigurations");
+    ensure!(json!(kept) != rules, "no such right: {rules}");
+    let (before, old) = (fixture.whole("before").await?, configurations(scope, VALIDATING).await?.get(WEBHOOK).await?);
+    let [told, not_told] = ["read_advice_configuration", "read_configuration"];
+    let (advice, admission) = (failures(fixture, told).await?, failures(fixture, not_told).await?);
+    roles.merge(WEBHOOK, &json!({"rules": kept})).await?;
+    fail(fixture, told, advice).await?;
+
+    fixture.secrets.delete(SECRET).await?;
+    let anew = fixture.whole_for(&[MUTATING], "without the right to advise").await?;
+    ensure!(anew.authority.certificate() != before.authority.certificate(), "the same authority");
+    load::works(scope).await?;
+    a_replica_starts(scope, fixture).await?;
+    let unadvised = configurations(scope, VALIDATING).await?.get(WEBHOOK).await?;
+    ensure!(ca_bundle(&unadvised)? == ca_bundle(&old)?, "the right was not lost");
+    let failures = failures(fixture, not_told).await? - admission;
+    ensure!(failures == 0, "{failures} failures of {not_told}");
+
+    roles.merge(WEBHOOK, &json!({"rules": rules})).await?;
+    let advised = fixture.whole("with the right to advise again").await?;
+    ensure!(advised.authority.certificate() == anew.authority.certificate(), "yet another authority");
+    Ok(())
+}
+
+/// One more becomes ready, and ends again.
+async fn a_replica_starts(scope: &Scope, fixture: &Fixture) -> Result<()> {
+    scale(&scope.cluster.client, 3).await?;
+    for pod in fixture.pods.list().await? {
+        let address: Ipv4Addr = pod["status"]["podIP"].as_str().context("podIP")?.parse()?;
+        if !fixture.webhooks.contains(&address) {
+            let last = json!({"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "-1"}}});
+            fixture.pods.merge(pod["metadata"]["name"].as_str().context("name")?, &last).await?;
+        }
+    }
+    scale(&scope.cluster.client, 2).await
+}
+
+/// The rules of a role but those for `resource`.
+fn without(rules: &Value, resource: &str) -> Vec<Value> {
+    let is_for = |rule: &Value| rule["resources"].as_array().into_iter().flatten().any(|one| one == resource);
+    rules.as_array().into_iter().flatten().filter(|rule| !is_for(rule)).cloned().collect()
+}
+
+/// How often a step has failed.
+async fn failures(fixture: &Fixture, step: &str) -> Result<u64> {
+    sum(&fixture.webhooks, &format!("podbadge_webhook_certificate_failures_total{{step=\"{step}\"}}")).await
+}
+
+/// Waits until a step has failed a few times more.
+async fn fail(fixture: &Fixture, step: &str, before: u64) -> Result<()> {
+    until(&format!("failures of {step} are counted"), async || {
+        let failures = failures(fixture, step).await? - before;
+        ensure!(failures >= 4, "{failures}");
+        Ok(())
+    })
+    .await
 }
 
 /// Somebody else takes `caBundle` away, or replaces it.
@@ -197,17 +248,11 @@ async fn ca_bundle_is_put_back(scope: &Scope, fixture: &Fixture) -> Result<()> {
 
 /// Somebody empties the configuration, so that pods start without identity: counted, until the entries are back.
 async fn an_emptied_configuration_is_told(scope: &Scope, fixture: &Fixture) -> Result<()> {
-    let sample = "podbadge_webhook_certificate_failures_total{step=\"read_configuration\"}";
-    let before = sum(&fixture.webhooks, sample).await?;
+    let before = failures(fixture, "read_configuration").await?;
     let configurations = configurations(scope, MUTATING).await?;
     let webhooks = configurations.get(WEBHOOK).await?["webhooks"].clone();
     configurations.merge(WEBHOOK, &json!({"webhooks": []})).await?;
-    until("an empty configuration is counted", async || {
-        let failures = sum(&fixture.webhooks, sample).await? - before;
-        ensure!(failures >= 4, "{failures}");
-        Ok(())
-    })
-    .await?;
+    fail(fixture, "read_configuration", before).await?;
     configurations.merge(WEBHOOK, &json!({"webhooks": webhooks})).await?;
     fixture.whole("after the configuration was emptied").await?;
     load::works(scope).await
@@ -248,7 +293,7 @@ async fn no_difference(scope: &Scope, values: &str) -> Result<()> {
 struct Fixture {
     secrets: Objects,
     pods: Objects,
-    configurations: Vec<Objects>,
+    configurations: [(&'static str, Objects); 2],
     webhooks: Vec<Ipv4Addr>,
     review: Value,
 }
@@ -258,7 +303,10 @@ impl Fixture {
         Ok(Self {
             secrets: objects(scope, "v1", "Secret").await?,
             pods: objects(scope, "v1", "Pod").await?,
-            configurations: vec![configurations(scope, MUTATING).await?, configurations(scope, VALIDATING).await?],
+            configurations: [
+                (MUTATING, configurations(scope, MUTATING).await?),
+                (VALIDATING, configurations(scope, VALIDATING).await?),
+            ],
             webhooks: addresses(scope).await?,
             review: load::review("default"),
         })
@@ -274,6 +322,11 @@ impl Fixture {
     /// Waits until the Secret is without fault, every entry trusts exactly its one authority, and every replica serves a
     /// leaf of that.
     async fn whole(&self, when: &str) -> Result<Whole> {
+        self.whole_for(&[MUTATING, VALIDATING], when).await
+    }
+
+    /// Likewise, but for these kinds of configurations alone.
+    async fn whole_for(&self, kinds: &[&str], when: &str) -> Result<Whole> {
         let names = Names::of_service(WEBHOOK, NAMESPACE)?;
         until(&format!("all is whole {when}"), async || {
             let secret = self.secrets.get(SECRET).await?;
@@ -285,7 +338,7 @@ impl Fixture {
             let State { authority, bundle, leaf } = State::parse(Some(&data), &names, now());
             let whole = Whole { authority: authority?, bundle, leaf: leaf? };
             ensure!(!whole.bundle.has_retired(), "{:?}", whole.bundle);
-            for configurations in &self.configurations {
+            for (_, configurations) in self.configurations.iter().filter(|(kind, _)| kinds.contains(kind)) {
                 let configuration = configurations.get(WEBHOOK).await?;
                 for entry in configuration["webhooks"].as_array().into_iter().flatten() {
                     let trusted = STANDARD.encode(whole.bundle.to_pem());
