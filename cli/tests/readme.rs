@@ -102,6 +102,23 @@ fn every_key_is_one_that_is_read() {
 }
 
 #[test]
+fn values_are_as_long_as_it_says() {
+    use podbadge_webhook_core::contract;
+    let readme = readme();
+    let lines = section(&readme, "| on | key | meaning |", "Injected, each").join(" ");
+    let [longest, url, list, map] =
+        [contract::CLIENT_ID, contract::AUDIENCE, contract::ALLOWED_CLIENT_IDS, contract::IDENTITY_MAP]
+            .map(contract::longest);
+    assert_eq!((contract::longest(contract::TENANT_ID), contract::longest(contract::AUTHORITY_HOST)), (longest, url));
+    let most = podbadge_sidecar_core::identity::MOST;
+    let said = format!(
+        "at most {longest} bytes, `audience` and `authority-host` {url}, `allowed-client-ids` {list}, `identity-map` {map}, \
+         and of the last two each at most {most} entries"
+    );
+    assert!(lines.contains(&said), "the README does not say: {said}");
+}
+
+#[test]
 fn its_commands_work() {
     let readme = readme();
     let inject = readme.lines().find_map(|line| line.strip_prefix("cargo run -p podbadge -- ")).expect("a command");

@@ -3,6 +3,8 @@
 //! Keys below `azure.workload.identity/` mean what they mean to Azure Workload Identity 1.x
 //! (<https://azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html>).
 
+use podbadge_sidecar_core::identity::MOST;
+
 /// Pod label: `"true"` opts the pod in, `"false"` keeps it out.
 pub const USE: &str = "azure.workload.identity/use";
 /// Service account and namespace annotation: the client id of the identity.
@@ -47,6 +49,21 @@ pub const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
 /// The prefixes of the keys that are ours.
 pub const PREFIXES: [&str; 2] = ["azure.workload.identity/", "podbadge.io/"];
+
+/// The longest value of an annotation that is kept of a service account or a namespace, in bytes. Whoever may write one
+/// has 256 KiB for each, and all of a cluster are kept in memory.
+///
+/// A map and a list have at most [`podbadge_sidecar_core::identity::MOST`] entries. An entry of a map takes 256 bytes with a
+/// resource id of usual length (190 bytes) and its client id, one of a list 64 with blanks; an audience or authority is a
+/// URL, an id a GUID or a domain name.
+pub fn longest(key: &str) -> usize {
+    match key {
+        IDENTITY_MAP => 256 * MOST,
+        ALLOWED_CLIENT_IDS => 64 * MOST,
+        AUDIENCE | AUTHORITY_HOST => 1024,
+        _ => 256,
+    }
+}
 
 /// Whether a label or annotation of a pod means something here; all others are passed over.
 pub fn is_read(key: &str) -> bool {

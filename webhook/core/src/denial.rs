@@ -14,6 +14,8 @@ pub enum Place {
     Pod,
     /// On the pod's service account.
     ServiceAccount,
+    /// On the pod's namespace.
+    Namespace,
 }
 
 /// The author's mistake, in words for them.
@@ -190,6 +192,7 @@ impl fmt::Display for Place {
         out.write_str(match self {
             Self::Pod => "pod",
             Self::ServiceAccount => "service account",
+            Self::Namespace => "namespace",
         })
     }
 }

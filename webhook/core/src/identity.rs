@@ -6,16 +6,16 @@ pub use resolve::{Identity, Tenant};
 
 use crate::{
     contract,
-    value::{Expiration, Id, Mode, excerpt},
+    value::{Bounded, Expiration, Id, Mode, bounded, excerpt},
 };
 
 /// What a service account's annotations say, in little memory. A wrong value is kept to be named when it matters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceAccount {
     /// The identity; its presence is the opt-in of an annotated service account.
-    pub client_id: Option<Id>,
+    pub client_id: Option<Bounded<Id>>,
     /// The identity's tenant.
-    pub tenant_id: Option<Id>,
+    pub tenant_id: Option<Bounded<Id>>,
     /// The lifetime of its pods' tokens, or what stands in its place.
     pub expiration: Option<Result<Expiration, Box<str>>>,
     /// The sidecar mode of its pods, or what stands in its place.
@@ -28,22 +28,22 @@ pub struct ServiceAccount {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Special {
     /// The only identities that its pods may ask for.
-    pub allowed_client_ids: Option<Box<str>>,
+    pub allowed_client_ids: Option<Bounded<Box<str>>>,
     /// Object ids and resource ids to client ids.
-    pub identity_map: Option<Box<str>>,
+    pub identity_map: Option<Bounded<Box<str>>>,
     /// The audience of its pods' tokens.
-    pub audience: Option<Box<str>>,
+    pub audience: Option<Bounded<Box<str>>>,
     /// The authority of its pods.
-    pub authority_host: Option<Box<str>>,
+    pub authority_host: Option<Bounded<Box<str>>>,
 }
 
 /// What a namespace's annotations and labels say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Namespace {
     /// The identity of opted-in pods whose service account names none; never an opt-in by itself.
-    pub client_id: Option<Id>,
+    pub client_id: Option<Bounded<Id>>,
     /// The tenant of identities that name none.
-    pub tenant_id: Option<Id>,
+    pub tenant_id: Option<Bounded<Id>>,
     /// The Pod Security level that the API server enforces, if the namespace names one.
     pub pod_security: Option<PodSecurity>,
 }
@@ -67,16 +67,16 @@ impl ServiceAccount {
         let mut account = Self::default();
         for (key, value) in annotations {
             match key {
-                contract::CLIENT_ID => account.client_id = Id::parse(value),
-                contract::TENANT_ID => account.tenant_id = Id::parse(value),
+                contract::CLIENT_ID => account.client_id = id(key, value),
+                contract::TENANT_ID => account.tenant_id = id(key, value),
                 contract::TOKEN_EXPIRATION if !value.is_empty() => {
                     account.expiration = Some(Expiration::parse(value).ok_or_else(|| wrong(value)));
                 }
                 contract::SIDECAR => account.sidecar = Some(Mode::parse(value).ok_or_else(|| wrong(value))),
-                contract::ALLOWED_CLIENT_IDS => account.special().allowed_client_ids = Some(value.into()),
-                contract::IDENTITY_MAP => account.special().identity_map = Some(value.into()),
-                contract::AUDIENCE => account.special().audience = Some(value.into()),
-                contract::AUTHORITY_HOST => account.special().authority_host = Some(value.into()),
+                contract::ALLOWED_CLIENT_IDS => account.special().allowed_client_ids = text(key, value),
+                contract::IDENTITY_MAP => account.special().identity_map = text(key, value),
+                contract::AUDIENCE => account.special().audience = text(key, value),
+                contract::AUTHORITY_HOST => account.special().authority_host = text(key, value),
                 _ => {}
             }
         }
@@ -104,8 +104,8 @@ impl Namespace {
         let mut namespace = Self::default();
         for (key, value) in annotations {
             match key {
-                contract::CLIENT_ID => namespace.client_id = Id::parse(value),
-                contract::TENANT_ID => namespace.tenant_id = Id::parse(value),
+                contract::CLIENT_ID => namespace.client_id = id(key, value),
+                contract::TENANT_ID => namespace.tenant_id = id(key, value),
                 _ => {}
             }
         }
@@ -142,6 +142,14 @@ impl std::fmt::Display for PodSecurity {
             Self::Restricted => "restricted",
         })
     }
+}
+
+fn id(key: &str, value: &str) -> Option<Bounded<Id>> {
+    bounded(key, value).map(Id::parse).transpose()
+}
+
+fn text(key: &str, value: &str) -> Option<Bounded<Box<str>>> {
+    Some(bounded(key, value).map(Into::into))
 }
 
 fn wrong(value: &str) -> Box<str> {

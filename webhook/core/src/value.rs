@@ -2,6 +2,7 @@
 
 pub use podbadge_sidecar_core::text::{cut, excerpt};
 
+use crate::contract;
 use podbadge_sidecar_core::ids::{ClientId, TenantId};
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 use uuid::Uuid;
@@ -13,6 +14,19 @@ pub enum Id {
     Guid(Uuid),
     /// Anything else, kept as it was written: a domain as tenant, capital letters, mistakes.
     Other(Box<str>),
+}
+
+/// The value of an annotation, or what is kept of one that is too long to be read.
+pub type Bounded<T> = Result<T, Box<TooLong>>;
+
+/// A value that is longer than its annotation's ([`contract::longest`]). The text goes on after "it ...".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be no longer than {longest} bytes, and has {length}")]
+pub struct TooLong {
+    /// How it begins.
+    pub excerpt: Box<str>,
+    length: usize,
+    longest: usize,
 }
 
 /// The lifetime of a projected token, 3600..=86400 seconds
@@ -34,6 +48,20 @@ pub enum Mode {
 /// What an audience, an image or a signer is, and a header or a log line bears: something, without blanks.
 pub fn is_word(value: &str) -> bool {
     !value.is_empty() && !value.contains(|character: char| character.is_whitespace() || character.is_control())
+}
+
+/// The value, unless it is longer than that annotation's may be.
+///
+/// # Errors
+///
+/// It is; what it holds is not kept, for a wrong value must cost no more memory than a right one.
+pub fn bounded<'v>(key: &str, value: &'v str) -> Bounded<&'v str> {
+    let (length, longest) = (value.len(), contract::longest(key));
+    if length <= longest {
+        Ok(value)
+    } else {
+        Err(Box::new(TooLong { excerpt: excerpt(value).into(), length, longest }))
+    }
 }
 
 /// Reads a decimal number as people write one: the standard library also takes a leading plus sign.

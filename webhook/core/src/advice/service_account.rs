@@ -6,7 +6,7 @@ use crate::{
     identity::{Namespace, ServiceAccount},
     pod::{Keys, Metadata, Pod},
     settings::Settings,
-    value::{excerpt, is_word},
+    value::{bounded, excerpt, is_word},
     warning::Warning,
 };
 use podbadge_sidecar_core::{
@@ -36,7 +36,8 @@ pub(super) fn review(account: &Metadata<'_>, settings: &Settings) -> Vec<Warning
     tenant_id(annotations, &mut warnings);
     refusals(annotations, settings, &mut warnings);
     for (key, judge) in JUDGES {
-        let judged = annotations.value(key).map(|value| (value, judge(value)));
+        let within = |value| bounded(key, value).map_err(|wrong| wrong.to_string());
+        let judged = annotations.value(key).map(|value| (value, within(value).and_then(judge)));
         if let Some((value, Err(rule))) = judged {
             warnings.push(Warning::mistake(format!("annotation {key} is {:?}; it {rule}", excerpt(value))));
         }
@@ -71,7 +72,9 @@ fn tenant_id(annotations: &Keys<'_>, warnings: &mut Vec<Warning>) {
 }
 
 fn id(key: &str, value: &str, wrong: Option<podbadge_sidecar_core::ids::Invalid>, warnings: &mut Vec<Warning>) {
-    if let Some(rule) = wrong {
+    if let Err(wrong) = bounded(key, value) {
+        warnings.push(Warning::mistake(format!("annotation {key} is {:?}; it {wrong}", wrong.excerpt)));
+    } else if let Some(rule) = wrong {
         let value = excerpt(value);
         warnings.push(Warning::mistake(format!("annotation {key} is {value:?}; it {rule}, or Entra will not find it")));
     } else if value.trim() != value {

@@ -6,7 +6,7 @@ use crate::{
     denial::{Denial, Place},
     pod::Pod,
     settings::Settings,
-    value::{Id, excerpt, is_word},
+    value::{Bounded, Id, TooLong, bounded, excerpt, is_word},
 };
 use podbadge_sidecar_core::{
     authority::AuthorityHost,
@@ -49,7 +49,7 @@ impl<'a> Identity<'a> {
     /// # Errors
     ///
     /// Nobody names a tenant; the pod asks for an identity that its service account does not allow; the service account
-    /// has an annotation that cannot be read.
+    /// has an annotation that cannot be read, or it or the namespace one that counts and is too long.
     pub fn resolve(
         pod: &Pod<'_>,
         account: &'a ServiceAccount,
@@ -57,26 +57,29 @@ impl<'a> Identity<'a> {
         settings: &'a Settings,
     ) -> Result<Self, Denial> {
         let special = account.special.as_deref();
-        let allowed = special.and_then(|special| special.allowed_client_ids.as_deref());
+        let allowed = special.and_then(|special| special.allowed_client_ids.as_ref());
         let allowed = allowed.map(|text| read::<AllowedClientIds>(contract::ALLOWED_CLIENT_IDS, text)).transpose()?;
-        let map = special.and_then(|special| special.identity_map.as_deref());
+        let map = special.and_then(|special| special.identity_map.as_ref());
         let map = map.map(|text| read::<IdentityMap>(contract::IDENTITY_MAP, text)).transpose()?;
 
-        let own = account.client_id.as_ref();
-        let chosen = chosen(pod, own, allowed.as_ref())?;
-        let default = own.or(namespace.client_id.as_ref()).map(Cow::Borrowed);
-        let client_id = chosen.map(Cow::Owned).or(default);
+        let own = account.client_id.as_ref().and_then(|id| id.as_ref().ok());
+        let client_id = match chosen(pod, own, allowed.as_ref())? {
+            Some(chosen) => Some(Cow::Owned(chosen)),
+            None => nearest(contract::CLIENT_ID, &account.client_id, &namespace.client_id)?.map(Cow::Borrowed),
+        };
         let mapped = client_id.as_ref().and_then(|id| map.as_ref()?.tenant(id.client_id()?)).cloned();
         Ok(Self {
             tenant_id: tenant(mapped, account, namespace, settings)?,
-            authority_host: match special.and_then(|special| special.authority_host.as_deref()) {
+            authority_host: match special.and_then(|special| special.authority_host.as_ref()) {
                 None => settings.authority_host.as_str().into(),
                 Some(text) => read::<AuthorityHost>(contract::AUTHORITY_HOST, text)?.to_string().into(),
             },
-            audience: match special.and_then(|special| special.audience.as_deref()) {
+            audience: match special.and_then(|special| special.audience.as_ref()) {
                 None => &settings.audience,
-                Some(audience) if is_word(audience) => audience,
-                Some(other) => return Err(wrong(contract::AUDIENCE, other, &"must be one word, not empty")),
+                Some(audience) => match kept(Place::ServiceAccount, contract::AUDIENCE, audience)? {
+                    audience if is_word(audience) => audience,
+                    other => return Err(wrong(contract::AUDIENCE, other, &"must be one word, not empty")),
+                },
             },
             // The account's own identity is always allowed, also where the pod's default is another.
             allowed: allowed.map(|allowed| match own.and_then(Id::client_id) {
@@ -95,6 +98,7 @@ fn chosen(pod: &Pod<'_>, own: Option<&Id>, allowed: Option<&AllowedClientIds>) -
     let Some(value) = pod.metadata.annotations.value(contract::POD_CLIENT_ID) else {
         return Ok(None);
     };
+    bounded(contract::POD_CLIENT_ID, value).map_err(|wrong| too_long(Place::Pod, contract::POD_CLIENT_ID, &wrong))?;
     let client_id: ClientId =
         value.trim().parse().map_err(|rule| Denial::PodClientId { value: excerpt(value).into_owned(), rule })?;
     let is_own = own.and_then(Id::client_id) == Some(client_id);
@@ -111,13 +115,36 @@ fn tenant<'a>(
     namespace: &'a Namespace,
     settings: &'a Settings,
 ) -> Result<Tenant<'a>, Denial> {
-    let annotated = account.tenant_id.as_ref().or(namespace.tenant_id.as_ref()).map(Tenant::Annotated);
+    if let Some(mapped) = mapped {
+        return Ok(Tenant::Mapped(mapped));
+    }
+    let annotated = nearest(contract::TENANT_ID, &account.tenant_id, &namespace.tenant_id)?.map(Tenant::Annotated);
     // A chart with an unset value sets the operator's variable to nothing.
     let default = settings.tenant_id.as_deref().filter(|tenant| !tenant.is_empty()).map(Tenant::Default);
-    mapped.map(Tenant::Mapped).or(annotated).or(default).ok_or(Denial::NoTenant)
+    annotated.or(default).ok_or(Denial::NoTenant)
 }
 
-fn read<T: std::str::FromStr<Err: fmt::Display>>(key: &'static str, text: &str) -> Result<T, Denial> {
+/// The account's id before the namespace's. One that is too long to be read hides none behind it.
+fn nearest<'a>(
+    key: &'static str,
+    account: &'a Option<Bounded<Id>>,
+    namespace: &'a Option<Bounded<Id>>,
+) -> Result<Option<&'a Id>, Denial> {
+    let own = account.as_ref().map(|id| (Place::ServiceAccount, id));
+    let found = own.or(namespace.as_ref().map(|id| (Place::Namespace, id)));
+    found.map(|(place, id)| id.as_ref().map_err(|wrong| too_long(place, key, wrong))).transpose()
+}
+
+fn kept<'a>(place: Place, key: &'static str, text: &'a Bounded<Box<str>>) -> Result<&'a str, Denial> {
+    text.as_deref().map_err(|wrong| too_long(place, key, wrong))
+}
+
+fn too_long(place: Place, key: &'static str, wrong: &TooLong) -> Denial {
+    Denial::Annotation { place, key, value: wrong.excerpt.as_ref().to_owned(), rule: wrong.to_string() }
+}
+
+fn read<T: std::str::FromStr<Err: fmt::Display>>(key: &'static str, text: &Bounded<Box<str>>) -> Result<T, Denial> {
+    let text = kept(Place::ServiceAccount, key, text)?;
     text.trim().parse().map_err(|rule| wrong(key, text, &rule))
 }
 

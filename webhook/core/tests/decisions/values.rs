@@ -87,8 +87,8 @@ fn service_accounts() {
         ("kubectl.kubernetes.io/last-applied-configuration", "{}"),
     ]);
     let expected = ServiceAccount {
-        client_id: Id::parse(GUID),
-        tenant_id: Id::parse("contoso.onmicrosoft.com"),
+        client_id: Id::parse(GUID).map(Ok),
+        tenant_id: Id::parse("contoso.onmicrosoft.com").map(Ok),
         expiration: Some(Ok(Expiration::parse("7200").unwrap())),
         sidecar: Some(Ok(Mode::Endpoint)),
         special: None,
