@@ -14,6 +14,7 @@
 //! | bears any mark of an injection, of whatever version and settings | never missed |
 //! | bears none, and would be given nothing: all its containers are skipped | fine |
 //! | bears none, and would be given its identity | missed |
+//! | bears none, and a condition of the operator's own may keep it from the webhook | uncertain: only the API server can judge |
 //! | bears none, and would be refused | missed, and refused: a replacement would not be admitted |
 //! | was given another client or tenant id than it would get now | stale |
 //! | has an id of its own, in its template | fine: the webhook never overrides it |
@@ -50,6 +51,8 @@ pub struct Reach<'a> {
     pub unlabelled: bool,
     /// Since when, as the API server writes times; `None` where it is not known.
     pub since: Option<&'a str>,
+    /// Whether there are conditions that only the API server can judge: it may not ask about some of these.
+    pub conditional: bool,
 }
 
 /// What is to be said of a pod that runs.
@@ -59,6 +62,8 @@ pub enum Verdict {
     NotOurs,
     /// It has what it should have.
     Fine,
+    /// It has no identity, and may have none because it fails a condition that only the API server can judge.
+    Uncertain,
     /// It should have its identity and has none.
     Missed {
         /// Why a replacement would be refused, if it would.
@@ -111,7 +116,11 @@ pub fn judge(
     };
     if lacking && !is_marked(pod, settings) {
         let before = opt_in == OptIn::ServiceAccount && live.is_older_than(reach.since);
-        return if before { Verdict::NotOurs } else { Verdict::Missed { refused } };
+        return match (before, reach.conditional) {
+            (true, _) => Verdict::NotOurs,
+            (false, true) => Verdict::Uncertain,
+            (false, false) => Verdict::Missed { refused },
+        };
     }
     judge_identity(pod, live, known, owner, settings, refused)
 }

@@ -26,7 +26,7 @@ pub(super) struct Asked {
     since: Option<String>,
     entries: Vec<Entry>,
     /// Whether there are conditions that only the API server can judge.
-    pub(super) conditional: bool,
+    conditional: bool,
     /// Of labelled and unlabelled pods, by namespace.
     namespaces: HashMap<Box<str>, (bool, bool)>,
 }
@@ -80,7 +80,7 @@ impl Asked {
                 reach
             }
         };
-        Ok(Reach { labelled, unlabelled, since: self.since.as_deref() })
+        Ok(Reach { labelled, unlabelled, since: self.since.as_deref(), conditional: self.conditional })
     }
 }
 

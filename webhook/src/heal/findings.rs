@@ -3,7 +3,7 @@
 use podbadge_webhook_core::{
     heal::{
         Change, Verdict,
-        evictions::{Candidate, Obstacle, OwnerKey},
+        evictions::{Candidate, OwnerKey},
         owner::Controller,
         view::Live,
     },
@@ -40,15 +40,22 @@ pub(super) struct Findings {
     pub(super) kept: Vec<Finding>,
     pub(super) missed: usize,
     pub(super) stale: usize,
+    /// Those that only the API server can judge: neither reported nor evicted, for all may be well.
+    pub(super) uncertain: usize,
 }
 
 // === impl Findings ===
 
 impl Findings {
-    /// Keeps what is wrong. `conditional` says that the API server may have had reasons of its own not to ask.
-    pub(super) fn add(&mut self, live: &Live<'_>, verdict: Verdict, conditional: bool) {
+    /// Keeps what is wrong.
+    pub(super) fn add(&mut self, live: &Live<'_>, verdict: Verdict) {
         let (what, refused) = match verdict {
             Verdict::NotOurs | Verdict::Fine | Verdict::Suspect => return,
+            Verdict::Uncertain => {
+                tracing::debug!(namespace = live.namespace(), pod = live.name(), "Without identity, or excluded");
+                self.uncertain += 1;
+                return;
+            }
             Verdict::Missed { refused } => (What::Missed, refused),
             Verdict::Stale { change, refused } => (What::Stale(change), refused),
         };
@@ -62,15 +69,15 @@ impl Findings {
         let controller = live.controller().and_then(|owner| Some((Controller::of(owner)?, owner)));
         let key =
             controller.map(|(_, owner)| OwnerKey { uid: owner.uid.as_str().into(), revision: live.revision().into() });
-        let obstacle = match (&refused, &what) {
-            (Some(_), _) => Some(Obstacle::Refused),
-            (None, What::Missed) if conditional => Some(Obstacle::Conditions),
-            (None, _) => None,
-        };
         self.kept.push(Finding {
             namespace: live.namespace().into(),
             name: live.name().into(),
-            candidate: Candidate { uid: live.uid().into(), ready: live.is_ready(), owner: key, obstacle },
+            candidate: Candidate {
+                uid: live.uid().into(),
+                ready: live.is_ready(),
+                owner: key,
+                refused: refused.is_some(),
+            },
             owner: controller.map(|(kind, owner)| (kind, owner.name.as_str().into())),
             what,
             // As much as an event has room for beside our own words.

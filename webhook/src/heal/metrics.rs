@@ -14,6 +14,7 @@ pub(super) struct Heal {
     leader: Gauge,
     missed: Gauge,
     stale: Gauge,
+    uncertain: Gauge,
     foreign: Gauge,
     waiting: Family<Reason, Gauge>,
     evictions: Family<Done, Counter>,
@@ -38,6 +39,7 @@ impl Heal {
             leader: Gauge::default(),
             missed: Gauge::default(),
             stale: Gauge::default(),
+            uncertain: Gauge::default(),
             foreign: Gauge::default(),
             waiting: Family::default(),
             evictions: Family::default(),
@@ -48,9 +50,11 @@ impl Heal {
         for outcome in Outcome::ALL {
             let _ = heal.evictions.get_or_create(&Done { outcome: outcome.as_str() });
         }
-        let Self { leader, missed, stale, foreign, waiting, evictions, rounds, failures } = &heal;
+        let Self { leader, missed, stale, uncertain, foreign, waiting, evictions, rounds, failures } = &heal;
         registry.register("missed_pods", "Pods that should have an identity and have none", missed.clone());
         registry.register("stale_pods", "Pods with another identity than they would get now", stale.clone());
+        let help = "Pods without identity that a condition of the operator's own may exclude";
+        registry.register("uncertain_pods", help, uncertain.clone());
         let help = "Webhooks of others that give pods their identity by the same label";
         registry.register("foreign_webhooks", help, foreign.clone());
         let registry = registry.sub_registry_with_prefix("heal");
@@ -65,16 +69,17 @@ impl Heal {
     pub(super) fn leads(&self, leads: bool) {
         self.leader.set(leads.into());
         if !leads {
-            self.found(0, 0);
+            self.found(0, 0, 0);
             self.foreign(0);
             self.waits(&HashMap::new());
         }
     }
 
-    pub(super) fn found(&self, missed: usize, stale: usize) {
+    pub(super) fn found(&self, missed: usize, stale: usize, uncertain: usize) {
         let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
         self.missed.set(number(missed));
         self.stale.set(number(stale));
+        self.uncertain.set(number(uncertain));
     }
 
     pub(super) fn foreign(&self, count: usize) {

@@ -94,7 +94,7 @@ impl<'h> Rounds<'h> {
     /// One round; whether something waits for the next.
     async fn round(&mut self) -> Result<bool, Error> {
         let findings = self.look().await?;
-        self.healer.metrics.found(findings.missed, findings.stale);
+        self.healer.metrics.found(findings.missed, findings.stale, findings.uncertain);
         if findings.missed + findings.stale > 0 {
             tracing::info!(missed = findings.missed, stale = findings.stale, "Pods were left behind");
         }
@@ -146,7 +146,7 @@ impl<'h> Rounds<'h> {
                 }
                 Decision::Wait(wait) => {
                     *waiting.entry(wait).or_insert(0) += 1;
-                    goes_on |= !matches!(wait, Wait::Obstacle(_) | Wait::NoController | Wait::Room);
+                    goes_on |= !matches!(wait, Wait::Refused | Wait::NoController | Wait::Room);
                 }
             }
         }
@@ -237,7 +237,6 @@ impl Look<'_> {
             namespace: index.namespace(namespace),
             limits: index.limits(namespace),
         };
-        let conditional = self.asked.conditional;
         let reach = self.asked.reach(namespace).await?;
         let mut verdict = judge(&pod, &live, facts.known(), reach, None, settings);
         if matches!(verdict, Verdict::Suspect)
@@ -249,7 +248,7 @@ impl Look<'_> {
                 verdict = judge(&pod, &live, facts.known(), reach, Some(&owner), settings);
             }
         }
-        self.findings.add(&live, verdict, conditional);
+        self.findings.add(&live, verdict);
         Ok(())
     }
 }

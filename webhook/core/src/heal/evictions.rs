@@ -9,7 +9,6 @@
 //! |---|---|
 //! | would be refused if it were made again | waits for its author |
 //! | belongs to nobody, a Job, or a controller that is not known | waits for whoever made it |
-//! | may be excluded by a condition that only the API server can judge | waits for its author |
 //! | fewer than two replicas of the webhook are ready | waits for them |
 //! | its owner's last replacement was found, too | waits for the end of the back-off |
 //! | is ready, while a sibling is not | waits for the sibling |
@@ -59,17 +58,8 @@ pub struct Candidate {
     pub ready: bool,
     /// Its owner, if that makes pods again.
     pub owner: Option<OwnerKey>,
-    /// What stands in the way whatever the owner's state is.
-    pub obstacle: Option<Obstacle>,
-}
-
-/// What stands in the way of an eviction whatever the owner's state is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Obstacle {
-    /// The replacement would be refused.
-    Refused,
-    /// The webhook's configuration has conditions that only the API server can judge.
-    Conditions,
+    /// Whether its replacement would be refused.
+    pub refused: bool,
 }
 
 /// What to do with a candidate.
@@ -84,8 +74,8 @@ pub enum Decision {
 /// What an eviction waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wait {
-    /// Its author.
-    Obstacle(Obstacle),
+    /// Its author: its replacement would be refused.
+    Refused,
     /// Nobody is known to make it again.
     NoController,
     /// The webhook's replicas.
@@ -185,7 +175,7 @@ impl Evictions {
         self.owners.retain(|_, past| now.saturating_sub(past.last_found) <= cap * 2);
         let room = self.room(now);
         let mut seen = HashSet::new();
-        let may = candidates.iter().filter(|candidate| candidate.obstacle.is_none());
+        let may = candidates.iter().filter(|candidate| !candidate.refused);
         let keys = may.filter_map(|candidate| candidate.owner.as_ref());
         keys.filter(|key| self.owners.get(*key).is_some_and(|past| past.not_before <= now) && seen.insert(*key))
             .take(room)
@@ -205,8 +195,8 @@ impl Evictions {
         let mut room = self.room(now);
         let mut going = HashSet::new();
         let mut decide = |candidate: &Candidate| {
-            if let Some(obstacle) = candidate.obstacle {
-                return Some(Wait::Obstacle(obstacle));
+            if candidate.refused {
+                return Some(Wait::Refused);
             }
             let Some(key) = &candidate.owner else { return Some(Wait::NoController) };
             let Some(past) = self.owners.get(key) else { return Some(Wait::Room) };
@@ -273,9 +263,8 @@ impl Limits {
 
 impl Wait {
     /// All that may be waited for.
-    pub const ALL: [Self; 9] = [
-        Self::Obstacle(Obstacle::Refused),
-        Self::Obstacle(Obstacle::Conditions),
+    pub const ALL: [Self; 8] = [
+        Self::Refused,
         Self::NoController,
         Self::Replicas,
         Self::Owner,
@@ -288,8 +277,7 @@ impl Wait {
     /// A stable name, for labels.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Obstacle(Obstacle::Refused) => "refused",
-            Self::Obstacle(Obstacle::Conditions) => "conditions",
+            Self::Refused => "refused",
             Self::NoController => "no_controller",
             Self::Replicas => "replicas",
             Self::Owner => "owner",

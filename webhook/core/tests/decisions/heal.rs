@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 const CLIENT: &str = "4a1d2f3c-5b6e-4d7a-8c9b-0a1b2c3d4e5f";
 const OTHER: &str = "ffffffff-5b6e-4d7a-8c9b-0a1b2c3d4e5f";
 const TENANT: &str = "7c0e6a52-3f7e-4a52-9a06-5d6bb0a2f3c4";
-const ALL: Reach<'_> = Reach { labelled: true, unlabelled: true, since: Some("2026-01-02T00:00:00Z") };
+const ALL: Reach<'_> =
+    Reach { labelled: true, unlabelled: true, since: Some("2026-01-02T00:00:00Z"), conditional: false };
 
 /// The pod as the API server shows it once it runs.
 fn running(mut pod: Value) -> Value {
@@ -53,6 +54,7 @@ fn verdict(pod: &Value, cluster: &Cluster, reach: Reach<'_>, owner: Option<&Valu
             format!("stale: {} {:?}{refused}", change.variable, change.carried.as_deref().unwrap_or("none"))
         }
         Verdict::Suspect => "suspect".to_owned(),
+        Verdict::Uncertain => "uncertain".to_owned(),
     }
 }
 
@@ -99,6 +101,7 @@ fn which_pods_are_missed() {
     let not_selected = Reach { unlabelled: false, ..ALL };
     let anew = Reach { since: Some("2026-01-04T00:00:00Z"), ..ALL };
     let unknown_age = Reach { since: None, ..ALL };
+    let conditional = Reach { conditional: true, ..ALL };
     let mirror = "metadata|annotations|kubernetes.io/config.mirror";
     for (what, pod, cluster, reach, expected) in [
         ("an annotated account's", pod(), identity(), ALL, "missed"),
@@ -133,6 +136,16 @@ fn which_pods_are_missed() {
         ("being deleted", with("metadata|deletionTimestamp", "2026-01-04T00:00:00Z"), identity(), ALL, "not ours"),
         ("a mirror", with(mirror, "hash"), identity(), ALL, "not ours"),
         ("in an excluded namespace", pod(), identity(), not_selected, "not ours"),
+        ("where a condition may exclude it", pod(), identity(), conditional, "uncertain"),
+        ("a labelled one where a condition may exclude it", labelled("true"), identity(), conditional, "uncertain"),
+        ("a plain account's where there is a condition", pod(), annotated(&[]), conditional, "not ours"),
+        (
+            "an odd label, where that is refused and a condition may exclude it",
+            labelled("yes"),
+            strict(identity()),
+            conditional,
+            "uncertain",
+        ),
         ("labelled, in a namespace excluded for others", labelled("true"), identity(), not_selected, "missed"),
         ("older than the configuration", pod(), identity(), anew, "not ours"),
         ("labelled, and older than the configuration", labelled("true"), identity(), anew, "missed"),

@@ -13,7 +13,7 @@ fn key(owner: &str) -> OwnerKey {
 /// A ready pod; an owner of no name is none.
 fn pod(uid: &str, owner: &str) -> Candidate {
     let owner = (!owner.is_empty()).then(|| key(owner));
-    Candidate { uid: uid.into(), ready: true, owner, obstacle: None }
+    Candidate { uid: uid.into(), ready: true, owner, refused: false }
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -42,8 +42,7 @@ fn what_waits_says_why() {
     let well = WELL;
     let ill = Health { wanted: 3, ready: 2 };
     let unready = Candidate { ready: false, ..pod("a", "set") };
-    let refused = Candidate { obstacle: Some(Obstacle::Refused), ..pod("a", "set") };
-    let conditional = Candidate { obstacle: Some(Obstacle::Conditions), ..pod("a", "set") };
+    let refused = Candidate { refused: true, ..pod("a", "set") };
     for (candidate, health, ready, expected) in [
         (pod("a", "set"), Some(well), 2, Decision::Evict),
         (pod("a", "set"), Some(well), 5, Decision::Evict),
@@ -52,8 +51,7 @@ fn what_waits_says_why() {
         (unready.clone(), Some(ill), 2, Decision::Evict),
         (unready, None, 2, Decision::Wait(Wait::Siblings)),
         (pod("a", ""), Some(well), 2, Decision::Wait(Wait::NoController)),
-        (refused, Some(well), 2, Decision::Wait(Wait::Obstacle(Obstacle::Refused))),
-        (conditional, Some(well), 2, Decision::Wait(Wait::Obstacle(Obstacle::Conditions))),
+        (refused, Some(well), 2, Decision::Wait(Wait::Refused)),
     ] {
         let mut evictions = Evictions::new(Limits::default());
         let candidates = [candidate];
@@ -123,7 +121,7 @@ fn outcomes_decide_when_it_is_tried_again() {
 fn only_owners_that_may_go_are_asked_for() {
     let limits = Limits { per_minute: NonZeroU16::new(2).unwrap(), owners: 3, ..Limits::default() };
     let mut evictions = Evictions::new(limits);
-    let refused = Candidate { obstacle: Some(Obstacle::Refused), ..pod("r", "refused") };
+    let refused = Candidate { refused: true, ..pod("r", "refused") };
     let all = [refused, pod("a", "a"), pod("a2", "a"), pod("b", "b"), pod("c", "c"), pod("n", "")];
     assert_eq!(evictions.note(seconds(0), &all), [key("a"), key("b")]);
     let decisions = evict(&mut evictions, seconds(0), &all);
