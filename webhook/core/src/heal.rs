@@ -24,6 +24,7 @@
 //! A pod that lived before its service account was annotated is missed, too: it is opted in and has no identity.
 
 pub mod evictions;
+pub mod fair;
 pub mod owner;
 mod stale;
 pub mod view;

@@ -4,18 +4,19 @@ use podbadge_webhook_core::{
     heal::{
         Change, Verdict,
         evictions::{Candidate, OwnerKey},
+        fair::Fair,
         owner::Controller,
         view::Live,
     },
     value::cut,
 };
 
-/// The most pods that are remembered of a round; what is beyond is counted, and its turn comes.
+/// The most pods that are remembered of a round, of no namespace more than its share while others go without; what is
+/// beyond is counted, and its turn comes.
 const MOST: usize = 2000;
 
 /// A pod that was left behind.
 pub(super) struct Finding {
-    pub(super) namespace: Box<str>,
     pub(super) name: Box<str>,
     pub(super) candidate: Candidate,
     /// Kind and name of the owner, for those that are read.
@@ -35,9 +36,9 @@ pub(super) enum What {
 }
 
 /// All of a round.
-#[derive(Default)]
 pub(super) struct Findings {
-    pub(super) kept: Vec<Finding>,
+    /// In each namespace pods without an identity come before those with an old one.
+    pub(super) kept: Fair<Finding>,
     pub(super) missed: usize,
     pub(super) stale: usize,
     /// Those that only the API server can judge: neither reported nor evicted, for all may be well.
@@ -45,6 +46,12 @@ pub(super) struct Findings {
 }
 
 // === impl Findings ===
+
+impl Default for Findings {
+    fn default() -> Self {
+        Self { kept: Fair::new(MOST), missed: 0, stale: 0, uncertain: 0 }
+    }
+}
 
 impl Findings {
     /// Keeps what is wrong.
@@ -63,16 +70,13 @@ impl Findings {
             What::Missed => self.missed += 1,
             What::Stale(_) => self.stale += 1,
         }
-        if self.kept.len() == MOST {
-            return;
-        }
         let controller = live.controller().and_then(|owner| Some((Controller::of(owner)?, owner)));
         let key =
             controller.map(|(_, owner)| OwnerKey { uid: owner.uid.as_str().into(), revision: live.revision().into() });
-        self.kept.push(Finding {
-            namespace: live.namespace().into(),
+        let finding = Finding {
             name: live.name().into(),
             candidate: Candidate {
+                namespace: live.namespace().into(),
                 uid: live.uid().into(),
                 ready: live.is_ready(),
                 owner: key,
@@ -82,6 +86,7 @@ impl Findings {
             what,
             // As much as an event has room for beside our own words.
             refused: refused.map(|denial| cut(&denial.to_string(), 400).into()),
-        });
+        };
+        self.kept.add(live.namespace(), finding.what == What::Missed, finding);
     }
 }

@@ -1,6 +1,6 @@
 //! Events: one for each pod that was left behind, as long as it is, from each leader.
 
-use super::findings::{Finding, Findings, What};
+use super::findings::{Finding, What};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client,
@@ -26,10 +26,10 @@ impl Reports {
     }
 
     /// Tells what is new, and forgets what is over.
-    pub(super) async fn tell(&mut self, findings: &Findings) {
-        let mut still = HashMap::with_capacity(findings.kept.len());
+    pub(super) async fn tell(&mut self, findings: &[Finding]) {
+        let mut still = HashMap::with_capacity(findings.len());
         let mut fresh = 0;
-        for finding in &findings.kept {
+        for finding in findings {
             let uid = &finding.candidate.uid;
             let known = self.told.get(uid) == Some(&finding.what);
             // An event that could not be written is written in the next round.
@@ -57,7 +57,7 @@ impl Reports {
         let pod = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),
-            namespace: Some(finding.namespace.to_string()),
+            namespace: Some(finding.candidate.namespace.to_string()),
             name: Some(finding.name.to_string()),
             uid: Some(finding.candidate.uid.to_string()),
             ..ObjectReference::default()
@@ -66,7 +66,7 @@ impl Reports {
             Ok(()) => true,
             // A namespace that is being deleted takes no events; its pods go, too.
             Err(error) => {
-                tracing::debug!(namespace = %finding.namespace, pod = %finding.name, %error, "Event not written");
+                tracing::debug!(namespace = %finding.candidate.namespace, pod = %finding.name, %error, "Event not written");
                 false
             }
         }

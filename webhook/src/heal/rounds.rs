@@ -41,6 +41,8 @@ pub(super) struct Rounds<'h> {
     reports: Reports,
     foreigners: Foreigners,
     start: Instant,
+    /// Counts the rounds, so that another namespace comes first in each.
+    number: usize,
 }
 
 /// Owners that were read in this round, as text; `None` where one has gone.
@@ -64,6 +66,7 @@ impl<'h> Rounds<'h> {
             healer,
             settings,
             start: Instant::now(),
+            number: 0,
         }
     }
 
@@ -98,11 +101,13 @@ impl<'h> Rounds<'h> {
         if findings.missed + findings.stale > 0 {
             tracing::info!(missed = findings.missed, stale = findings.stale, "Pods were left behind");
         }
-        self.reports.tell(&findings).await;
+        let kept = findings.kept.into_turns(self.number);
+        self.number = self.number.wrapping_add(1);
+        self.reports.tell(&kept).await;
         if !self.healer.config.evict {
             return Ok(false);
         }
-        self.evict(&findings).await
+        self.evict(&kept).await
     }
 
     /// Looks at all pods that may be left behind. Labelled ones may be anywhere, others where a service account is annotated.
@@ -125,20 +130,20 @@ impl<'h> Rounds<'h> {
     }
 
     /// Evicts what may be evicted now; whether something waits for the next round.
-    async fn evict(&mut self, findings: &Findings) -> Result<bool, Error> {
+    async fn evict(&mut self, kept: &[Finding]) -> Result<bool, Error> {
         let Healer { client, namespace, service, metrics, .. } = self.healer;
-        let candidates: Vec<Candidate> = findings.kept.iter().map(|finding| finding.candidate.clone()).collect();
+        let candidates: Vec<Candidate> = kept.iter().map(|finding| finding.candidate.clone()).collect();
         let wanted = self.evictions.note(self.start.elapsed(), &candidates);
         if wanted.is_empty() && candidates.is_empty() {
             metrics.waits(&HashMap::new());
             return Ok(false);
         }
         let ready = cluster::ready_replicas(client, Place { namespace, name: service }).await?;
-        let health = self.health(&wanted, &findings.kept).await?;
+        let health = self.health(&wanted, kept).await?;
         let decisions = self.evictions.decide(self.start.elapsed(), &candidates, &health, ready);
         let mut waiting = HashMap::new();
         let mut goes_on = false;
-        for (finding, decision) in findings.kept.iter().zip(decisions) {
+        for (finding, decision) in kept.iter().zip(decisions) {
             match decision {
                 Decision::Evict => {
                     self.evict_one(finding).await;
@@ -163,7 +168,7 @@ impl<'h> Rounds<'h> {
             let Some((finding, (kind, name))) = found.and_then(|found| Some((found, found.owner.as_ref()?))) else {
                 continue;
             };
-            let place = Place { namespace: &finding.namespace, name };
+            let place = Place { namespace: &finding.candidate.namespace, name };
             if let Some(owner) = owners.read(*kind, place, &key.uid).await? {
                 health.insert(key.clone(), owner.health());
             }
@@ -172,7 +177,8 @@ impl<'h> Rounds<'h> {
     }
 
     async fn evict_one(&mut self, finding: &Finding) {
-        let Finding { namespace, name, candidate, .. } = finding;
+        let Finding { name, candidate, .. } = finding;
+        let namespace = &candidate.namespace;
         let Some(key) = &candidate.owner else { return };
         let place = Place { namespace, name };
         let (outcome, error) = cluster::evict(&self.healer.client, place, &candidate.uid).await;

@@ -2,6 +2,7 @@
 
 mod budget;
 mod fake;
+mod foreign;
 
 use super::*;
 use crate::args::Args;
@@ -29,7 +30,7 @@ impl Replica {
             (contract::CLIENT_ID, "11111111-2222-3333-4444-555555555555"),
             (contract::TENANT_ID, "66666666-7777-8888-9999-000000000000"),
         ];
-        for namespace in ["shop", "kube-system", fake::NAMESPACE] {
+        for namespace in ["shop", "many", "kube-system", fake::NAMESPACE] {
             index.insert_account(namespace, "till", ServiceAccount::from_annotations(identity));
         }
         index.insert_account("plain", "till", ServiceAccount::default());
@@ -142,13 +143,29 @@ async fn pods_are_replaced_one_by_one() {
     assert_eq!((replica.metric("missed_pods"), fake.state().evictions.len()), (3, 1));
     assert_eq!(replica.metric("heal_waiting_pods{reason=\"turn\"}"), 2);
     sleep(5 * MINUTE).await;
-    let evicted: Vec<_> = fake.state().evictions.iter().map(|(_, name, _)| name.clone()).collect();
+    let mut evicted: Vec<_> = fake.state().evictions.iter().map(|(_, name, _)| name.clone()).collect();
+    evicted.sort_unstable();
     assert_eq!(evicted, ["pod-0", "pod-1", "pod-2"]);
     assert_eq!((replica.metric("missed_pods"), replica.metric("heal_evictions_total{outcome=\"evicted\"}")), (0, 3));
     let told = notes(&fake).into_iter().filter(|(_, reason, _)| reason == "EvictedForIdentity").count();
     assert_eq!(told, 3);
     sleep(60 * MINUTE).await;
     assert_eq!(fake.state().evictions.len(), 3);
+}
+
+/// A namespace that comes first, in the list and by its name, with more than is remembered of a round, and evicts nothing.
+#[tokio::test(start_paused = true)]
+async fn a_namespace_with_many_pods_silences_no_other() {
+    let fake = Fake::new();
+    for number in 0..2_100 {
+        fake.add(&pod("many", &format!("pod-{number}"), &format!("many-{number}"), &format!("set-{number}")));
+    }
+    fake.add(&pod("shop", "pod", "1", "set"));
+    let replica = Replica::start(&fake, "a", &["--heal=evict"]);
+    sleep(MINUTE / 4).await;
+    assert_eq!(replica.metric("missed_pods"), 2_101);
+    assert!(notes(&fake).iter().any(|(name, ..)| name == "pod"), "the other namespace's pod has its event");
+    assert!(fake.state().evictions.iter().any(|(_, name, _)| name == "pod"), "{:?}", fake.state().evictions);
 }
 
 #[tokio::test(start_paused = true)]
@@ -326,56 +343,6 @@ async fn a_lease_is_not_believed_to_be_good_for_ever() {
     assert_eq!(replica.metric("heal_leader"), 0);
     sleep(15 * SECOND).await;
     assert_eq!(replica.metric("heal_leader"), 1);
-}
-
-fn foreign(name: &str, selector: &Value) -> Value {
-    json!({
-        "metadata": { "name": name },
-        "webhooks": [{
-            "name": format!("{name}.example"), "admissionReviewVersions": ["v1"], "sideEffects": "None", "clientConfig": {},
-            "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"] }],
-            "objectSelector": selector,
-        }],
-    })
-}
-
-#[tokio::test(start_paused = true)]
-async fn another_webhook_for_the_same_label_is_told() {
-    let fake = Fake::new();
-    let replica = Replica::start(&fake, "a", &["--heal-interval=300"]);
-    sleep(MINUTE).await;
-    assert_eq!(replica.metric("foreign_webhooks"), 0, "its own is none");
-
-    let elsewhere = json!({ "matchLabels": { "app": "till" } });
-    fake.state().configurations = vec![
-        foreign("azure", &json!({ "matchLabels": { contract::USE: "true" } })),
-        foreign("mesh", &elsewhere),
-        // Keeps its hands off such pods, as a policy engine may.
-        foreign(
-            "others",
-            &json!({ "matchExpressions": [{ "key": contract::USE, "operator": "NotIn", "values": ["true"] }] }),
-        ),
-        foreign("everybody", &json!({})),
-        foreign(
-            "other",
-            &json!({ "matchExpressions": [{ "key": contract::USE, "operator": "In", "values": ["true"] }] }),
-        ),
-    ];
-    sleep(5 * MINUTE).await;
-    assert_eq!(replica.metric("foreign_webhooks"), 2);
-    let told = notes(&fake);
-    let [(about, reason, note)] = told.as_slice() else { panic!("{told:?}") };
-    assert_eq!((about.as_str(), reason.as_str()), ("podbadge-webhook", "ForeignWebhook"));
-    assert!(note.contains("azure (azure.example), other (other.example)"), "{note}");
-    sleep(30 * MINUTE).await;
-    assert_eq!(notes(&fake).len(), 1);
-    // An event is kept for an hour.
-    sleep(30 * MINUTE).await;
-    assert_eq!(notes(&fake).len(), 2);
-
-    fake.state().configurations.clear();
-    sleep(5 * MINUTE).await;
-    assert_eq!(replica.metric("foreign_webhooks"), 0);
 }
 
 #[tokio::test(start_paused = true)]

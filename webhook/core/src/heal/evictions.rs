@@ -16,7 +16,7 @@
 //! | as many as are allowed went within the last minute | waits |
 //! | otherwise | is evicted |
 
-use super::owner::Health;
+use super::{fair::Shares, owner::Health};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     num::NonZeroU16,
@@ -36,7 +36,7 @@ pub struct Limits {
     pub cap: Duration,
     /// How long an owner is left in peace after an eviction that was accepted, or that a budget forbade.
     pub settle: Duration,
-    /// How many owners are remembered.
+    /// How many owners are remembered, of no namespace more than its share while others go without.
     pub owners: usize,
 }
 
@@ -52,6 +52,8 @@ pub struct OwnerKey {
 /// A pod that was found missed or stale.
 #[derive(Clone, Debug)]
 pub struct Candidate {
+    /// The pod's namespace.
+    pub namespace: Box<str>,
     /// The pod's uid.
     pub uid: Box<str>,
     /// Whether it is ready: one that is not serves nobody.
@@ -117,6 +119,7 @@ pub struct Evictions {
 /// What happened to an owner's pods.
 #[derive(Debug, Default)]
 struct Past {
+    namespace: Box<str>,
     /// The pods that were there when it was last evicted from.
     known: HashSet<Box<str>>,
     evicted: bool,
@@ -152,18 +155,12 @@ impl Evictions {
     /// Takes note of all that a round found, and says whose health has to be known to go on: owners that something may
     /// be evicted from now, no more than the rate allows. `now` is the time since any fixed moment.
     pub fn note(&mut self, now: Duration, candidates: &[Candidate]) -> Vec<OwnerKey> {
-        let Limits { cap, owners, .. } = self.limits;
+        let cap = self.limits.cap;
         self.recent.retain(|then| now.saturating_sub(*then) < MINUTE);
         let mut failed = HashSet::new();
         for candidate in candidates {
             let Some(key) = &candidate.owner else { continue };
-            let Some(past) = self.owners.get_mut(key) else {
-                if self.owners.len() < owners {
-                    let known = HashSet::from([candidate.uid.clone()]);
-                    self.owners.insert(key.clone(), Past { known, last_found: now, ..Past::default() });
-                }
-                continue;
-            };
+            let Some(past) = self.owners.get_mut(key) else { continue };
             past.last_found = now;
             // Before the first eviction a sibling that appears is only one more.
             if past.known.insert(candidate.uid.clone()) && past.evicted && failed.insert(key) {
@@ -172,7 +169,10 @@ impl Evictions {
             }
         }
         // Long enough that no back-off is forgotten.
-        self.owners.retain(|_, past| now.saturating_sub(past.last_found) <= cap * 2);
+        self.owners.retain(|_, past| {
+            past.last_found == now || past.counts(now) && now.saturating_sub(past.last_found) <= cap * 2
+        });
+        self.meet(now, candidates);
         let room = self.room(now);
         let mut seen = HashSet::new();
         let may = candidates.iter().filter(|candidate| !candidate.refused);
@@ -181,6 +181,36 @@ impl Evictions {
             .take(room)
             .cloned()
             .collect()
+    }
+
+    /// Remembers the owners that were not known, as far as there is room: those that something may be evicted from.
+    fn meet(&mut self, now: Duration, candidates: &[Candidate]) {
+        let mut shares = Shares::default();
+        self.owners.values().for_each(|past| shares.take(&past.namespace));
+        for candidate in candidates.iter().filter(|candidate| !candidate.refused) {
+            let Some(key) = &candidate.owner else { continue };
+            if let Some(past) = self.owners.get_mut(key) {
+                past.known.insert(candidate.uid.clone());
+                continue;
+            }
+            if self.owners.len() >= self.limits.owners {
+                let Some(giver) = shares.giver(&candidate.namespace) else { continue };
+                self.forget_one(now, &giver);
+                shares.leave(&giver);
+            }
+            let (namespace, known) = (candidate.namespace.clone(), HashSet::from([candidate.uid.clone()]));
+            shares.take(&namespace);
+            self.owners.insert(key.clone(), Past { namespace, known, last_found: now, ..Past::default() });
+        }
+    }
+
+    /// Forgets the owner of that namespace of whom there is least to remember.
+    fn forget_one(&mut self, now: Duration, namespace: &str) {
+        let theirs = self.owners.iter().filter(|(_, past)| *past.namespace == *namespace);
+        let least = theirs.min_by_key(|(key, past)| (past.counts(now), past.last_found, *key));
+        if let Some(key) = least.map(|(key, _)| key.clone()) {
+            self.owners.remove(&key);
+        }
     }
 
     /// Decides about each candidate of the round that was noted, in their order. `health` holds the owners that were asked
@@ -256,6 +286,15 @@ impl Limits {
     fn peace(&self, failures: u32) -> Duration {
         let factor = 2_u32.saturating_pow(failures.saturating_sub(1));
         self.first.saturating_mul(factor).min(self.cap)
+    }
+}
+
+// === impl Past ===
+
+impl Past {
+    /// Whether it says something about later pods of the owner.
+    fn counts(&self, now: Duration) -> bool {
+        self.evicted || self.failures > 0 || self.not_before > now
     }
 }
 

@@ -13,7 +13,7 @@ fn key(owner: &str) -> OwnerKey {
 /// A ready pod; an owner of no name is none.
 fn pod(uid: &str, owner: &str) -> Candidate {
     let owner = (!owner.is_empty()).then(|| key(owner));
-    Candidate { uid: uid.into(), ready: true, owner, refused: false }
+    Candidate { namespace: "shop".into(), uid: uid.into(), ready: true, owner, refused: false }
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -119,14 +119,54 @@ fn outcomes_decide_when_it_is_tried_again() {
 
 #[test]
 fn only_owners_that_may_go_are_asked_for() {
-    let limits = Limits { per_minute: NonZeroU16::new(2).unwrap(), owners: 3, ..Limits::default() };
+    let limits = Limits { per_minute: NonZeroU16::new(2).unwrap(), owners: 2, ..Limits::default() };
     let mut evictions = Evictions::new(limits);
     let refused = Candidate { refused: true, ..pod("r", "refused") };
     let all = [refused, pod("a", "a"), pod("a2", "a"), pod("b", "b"), pod("c", "c"), pod("n", "")];
     assert_eq!(evictions.note(seconds(0), &all), [key("a"), key("b")]);
     let decisions = evict(&mut evictions, seconds(0), &all);
-    assert_eq!(decisions[4], Decision::Wait(Wait::Room), "no more than three owners are remembered");
+    assert_eq!(decisions[4], Decision::Wait(Wait::Room), "no more than two owners are remembered");
     assert_eq!(evictions.note(seconds(59), &all), []);
+}
+
+fn of(namespace: &str, owner: &str) -> Candidate {
+    Candidate { namespace: namespace.into(), ..pod(&format!("{namespace}-{owner}"), &format!("{namespace}-{owner}")) }
+}
+
+fn few_owners() -> Evictions {
+    Evictions::new(Limits { per_minute: NonZeroU16::new(100).unwrap(), owners: 4, ..Limits::default() })
+}
+
+#[test]
+fn owners_of_refused_pods_take_no_room() {
+    let refused = |number: usize| Candidate { refused: true, ..of("many", &number.to_string()) };
+    let mut all: Vec<_> = (0..10).map(refused).collect();
+    all.extend(["a", "b", "c", "d"].map(|owner| of("few", owner)));
+    let decisions = evict(&mut few_owners(), seconds(0), &all);
+    assert_eq!(decisions.iter().filter(|decision| **decision == Decision::Evict).count(), 4, "{decisions:?}");
+}
+
+#[test]
+fn one_namespace_does_not_take_all_the_room() {
+    let mut evictions = few_owners();
+    // Evicted from: they are remembered for days.
+    let many: Vec<_> = (0..10).map(|number| of("many", &number.to_string())).collect();
+    let decisions = evict(&mut evictions, seconds(0), &many);
+    assert_eq!(decisions.iter().filter(|decision| **decision == Decision::Evict).count(), 4, "{decisions:?}");
+    // Others of that namespace wait, and of another as many go as are fair.
+    let others: Vec<_> = [of("many", "x"), of("few", "a"), of("few", "b"), of("few", "c")].into();
+    let decisions = evict(&mut evictions, seconds(60), &others);
+    use Decision::{Evict, Wait as W};
+    assert_eq!(decisions, [W(Wait::Room), Evict, Evict, W(Wait::Room)]);
+}
+
+#[test]
+fn owners_that_nothing_was_evicted_from_are_not_remembered() {
+    let mut evictions = few_owners();
+    let round = |number: usize| (0..4).map(|owner| of("many", &format!("{number}-{owner}"))).collect::<Vec<_>>();
+    evictions.note(seconds(0), &round(0));
+    evictions.note(seconds(1), &round(1));
+    assert_eq!(evictions.note(seconds(2), &round(2)).len(), 4);
 }
 
 proptest! {
