@@ -47,6 +47,9 @@ pub enum Unavailable {
     /// The API server did not answer in time.
     #[error("the service account could not be read within {} ms", .0.as_millis())]
     Timeout(Duration),
+    /// It is not among what is kept, and there is nobody to ask.
+    #[error("the service account has more annotations than are kept of its namespace")]
+    NotKept,
     /// The API server answered with an error.
     #[error("the service account could not be read: {}", told(.0))]
     Failed(#[source] Arc<kube::Error>),
@@ -86,6 +89,9 @@ impl Facts {
 impl Lookup for Index {
     async fn facts(&self, question: Question<'_>, _deadline: Duration) -> Result<Facts, Unavailable> {
         let entry = self.service_account(question.namespace, question.service_account);
+        if entry == Entry::Elsewhere {
+            return Err(Unavailable::NotKept);
+        }
         Ok(Facts {
             service_account: entry.known(),
             namespace: self.namespace(question.namespace),

@@ -87,6 +87,21 @@ impl ServiceAccount {
         self.special.get_or_insert_default()
     }
 
+    /// How many bytes of text are kept of it: none where it names GUIDs and nothing more.
+    pub fn weight(&self) -> usize {
+        let id = |id: &Option<Bounded<Id>>| {
+            id.as_ref().map_or(0, |id| id.as_ref().map_or_else(|wrong| wrong.weight(), Id::weight))
+        };
+        let text = |text: &Option<Bounded<Box<str>>>| {
+            text.as_ref().map_or(0, |text| text.as_ref().map_or_else(|wrong| wrong.weight(), |text| text.len()))
+        };
+        let special = self.special.as_deref().map_or(0, |special| {
+            let Special { allowed_client_ids, identity_map, audience, authority_host } = special;
+            [allowed_client_ids, identity_map, audience, authority_host].into_iter().map(text).sum()
+        });
+        id(&self.client_id) + id(&self.tenant_id) + special
+    }
+
     /// Whether it says anything at all; most service accounts of a cluster do not.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

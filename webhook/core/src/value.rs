@@ -85,6 +85,14 @@ impl Id {
         })
     }
 
+    /// How many bytes of text it takes beside its own few.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Guid(_) => 0,
+            Self::Other(text) => text.len(),
+        }
+    }
+
     /// The client id that it is, if it is one: a GUID, in any letter case.
     pub fn client_id(&self) -> Option<ClientId> {
         match self {
@@ -119,6 +127,15 @@ impl fmt::Display for Id {
 impl fmt::Debug for Id {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, out)
+    }
+}
+
+// === impl TooLong ===
+
+impl TooLong {
+    /// How many bytes are kept of it.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>() + self.excerpt.len()
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Error, PATIENCE, patiently};
 use k8s_openapi::{
     api::{
         apps::v1::{DaemonSet, ReplicaSet, StatefulSet},
-        core::v1::{Pod, ReplicationController},
+        core::v1::{Pod, ReplicationController, ServiceAccount},
         discovery::v1::EndpointSlice,
         policy::v1::Eviction,
     },
@@ -14,7 +14,10 @@ use kube::{
     Api, Client, Resource as _,
     api::{GetParams, ListParams, PostParams, Request},
 };
-use podbadge_webhook_core::heal::{evictions::Outcome, owner::Controller};
+use podbadge_webhook_core::{
+    heal::{evictions::Outcome, owner::Controller},
+    identity,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::HashSet;
@@ -76,6 +79,16 @@ pub(super) async fn owner(client: &Client, controller: Controller, place: Place<
         }
         answer => answer.map(Some),
     }
+}
+
+/// What a service account says; `None` if it has gone.
+pub(super) async fn account(client: &Client, place: Place<'_>) -> Result<Option<identity::ServiceAccount>, Error> {
+    let accounts = Api::<ServiceAccount>::namespaced(client.clone(), place.namespace);
+    let object = patiently("read a service account", accounts.get_metadata_opt(place.name)).await?;
+    Ok(object.map(|object| {
+        let annotations = object.metadata.annotations.unwrap_or_default();
+        identity::ServiceAccount::from_annotations(annotations.iter().map(|(key, value)| (&**key, &**value)))
+    }))
 }
 
 /// How many replicas of the webhook are ready behind its Service.

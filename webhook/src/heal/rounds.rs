@@ -20,17 +20,19 @@ use podbadge_webhook_core::{
         owner::{Controller, Health, Owner},
         view::Live,
     },
+    identity::ServiceAccount,
     pod::Pod,
     settings::{Annotated, Settings},
 };
 use serde_json::value::RawValue;
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// How soon the next round comes while something waits to be evicted.
 const SOON: Duration = Duration::from_secs(30);
 
-/// The most owners that are remembered within a round; the pods of one come one after the other.
+/// The most owners, and the most service accounts, that are remembered within a round; the pods of one come one after the
+/// other.
 const OWNERS: usize = 64;
 
 /// What the leader remembers from round to round.
@@ -43,6 +45,12 @@ pub(super) struct Rounds<'h> {
     start: Instant,
     /// Counts the rounds, so that another namespace comes first in each.
     number: usize,
+}
+
+/// Service accounts that were read in this round, by namespace and name; `None` where one has gone.
+struct Accounts<'h> {
+    client: &'h Client,
+    read: HashMap<String, Option<Arc<ServiceAccount>>>,
 }
 
 /// Owners that were read in this round, as text; `None` where one has gone.
@@ -117,6 +125,7 @@ impl<'h> Rounds<'h> {
             healer: self.healer,
             settings: self.settings,
             asked: Asked::read(client.clone(), &config.webhook_configuration).await?,
+            accounts: Accounts { client, read: HashMap::new() },
             owners: Owners { client, read: HashMap::new() },
             findings: Findings::default(),
         };
@@ -202,6 +211,7 @@ struct Look<'h> {
     healer: &'h Healer,
     settings: &'h Settings,
     asked: Asked,
+    accounts: Accounts<'h>,
     owners: Owners<'h>,
     findings: Findings,
 }
@@ -234,15 +244,19 @@ impl Look<'_> {
         };
         let namespace = live.namespace();
         // The watch may be late: an account it has not seen is judged in the next round.
-        let entry = index.service_account(namespace, pod.spec.service_account());
+        let name = pod.spec.service_account();
+        let entry = index.service_account(namespace, name);
         if namespace == own || entry == Entry::Missing {
             return Ok(());
         }
-        let facts = Facts {
-            service_account: entry.known(),
-            namespace: index.namespace(namespace),
-            limits: index.limits(namespace),
+        let service_account = match entry {
+            Entry::Elsewhere => self.accounts.read(Place { namespace, name }).await?,
+            entry => entry.known(),
         };
+        if service_account.is_none() {
+            return Ok(());
+        }
+        let facts = Facts { service_account, namespace: index.namespace(namespace), limits: index.limits(namespace) };
         let reach = self.asked.reach(namespace).await?;
         let mut verdict = judge(&pod, &live, facts.known(), reach, None, settings);
         if matches!(verdict, Verdict::Suspect)
@@ -256,6 +270,23 @@ impl Look<'_> {
         }
         self.findings.add(&live, verdict);
         Ok(())
+    }
+}
+
+// === impl Accounts ===
+
+impl Accounts<'_> {
+    async fn read(&mut self, place: Place<'_>) -> Result<Option<Arc<ServiceAccount>>, Error> {
+        let key = format!("{}/{}", place.namespace, place.name);
+        if let Some(known) = self.read.get(&key) {
+            return Ok(known.clone());
+        }
+        if self.read.len() == OWNERS {
+            self.read.clear();
+        }
+        let account = cluster::account(self.client, place).await?.map(Arc::new);
+        self.read.insert(key, account.clone());
+        Ok(account)
     }
 }
 

@@ -33,6 +33,12 @@ impl Replica {
         for namespace in ["shop", "many", "kube-system", fake::NAMESPACE] {
             index.insert_account(namespace, "till", ServiceAccount::from_annotations(identity));
         }
+        // More than is kept of a namespace.
+        let map = " ".repeat(contract::longest(contract::IDENTITY_MAP));
+        let mapped = || ServiceAccount::from_annotations(identity.into_iter().chain([(contract::IDENTITY_MAP, &*map)]));
+        for account in ["a", "b", "c", "d", "till"] {
+            index.insert_account("full", account, mapped());
+        }
         index.insert_account("plain", "till", ServiceAccount::default());
         let name = format!("--pod-name={who}");
         let args = Args::try_parse_from(["podbadge-webhook", name.as_str()].iter().chain(flags)).unwrap();
@@ -151,6 +157,19 @@ async fn pods_are_replaced_one_by_one() {
     assert_eq!(told, 3);
     sleep(60 * MINUTE).await;
     assert_eq!(fake.state().evictions.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_is_not_kept_is_read_once_a_round() {
+    let fake = Fake::new();
+    for number in 0..3 {
+        fake.add(&pod("full", &format!("pod-{number}"), &number.to_string(), "set"));
+    }
+    let replica = Replica::start(&fake, "a", &["--heal-interval=300"]);
+    sleep(MINUTE).await;
+    assert_eq!(replica.metric("missed_pods"), 3);
+    let reads = fake.state().log.iter().filter(|(_, _, what)| what.ends_with("/serviceaccounts/till")).count();
+    assert_eq!(reads, 1);
 }
 
 /// A namespace that comes first, in the list and by its name, with more than is remembered of a round, and evicts nothing.

@@ -47,7 +47,7 @@ impl Cluster {
         let settles = |account: Option<&ServiceAccount>| account.is_some_and(|account| account.client_id.is_some());
         let entry = self.index.service_account(namespace, name);
         let memory = match &entry {
-            Entry::Missing => Memory::Missing,
+            Entry::Missing | Entry::Elsewhere => Memory::Missing,
             Entry::Annotated(account) if account.client_id.is_some() => Memory::With,
             Entry::Annotated(_) | Entry::Plain(_) => Memory::Without,
         };

@@ -2,7 +2,7 @@
 //!
 //! | the account is | the pod is labelled | it is not |
 //! |---|---|---|
-//! | not known | read | read |
+//! | not known, or not kept | read | read |
 //! | known without an identity | read | confirmed |
 //! | known with one | confirmed | confirmed |
 //!

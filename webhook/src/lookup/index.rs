@@ -1,8 +1,10 @@
 //! All service accounts, annotated namespaces and LimitRanges of the cluster in little memory: their names, and of the few
 //! that say something to us what they say.
 
+mod accounts;
 mod marked;
 
+use accounts::{Accounts, Kept};
 use marked::Marked;
 use podbadge_webhook_core::{
     identity::{Namespace, ServiceAccount},
@@ -19,8 +21,7 @@ use tokio::time::Instant;
 /// what is listed, so a second list needs no second set; what it did not name is dropped at its end.
 #[derive(Debug, Default)]
 pub struct Index {
-    /// Without annotations only the name is kept.
-    accounts: RwLock<Marked<Option<Arc<ServiceAccount>>>>,
+    accounts: RwLock<Accounts>,
     /// The annotated ones; they lie in no namespace.
     namespaces: RwLock<Marked<Arc<Namespace>>>,
     /// Those that demand something of containers.
@@ -42,6 +43,8 @@ pub enum Entry {
     Annotated(Arc<ServiceAccount>),
     /// It exists.
     Plain(Arc<ServiceAccount>),
+    /// It exists, and what it says is not kept here: its namespace has more than its share already.
+    Elsewhere,
     /// It is not known here.
     Missing,
 }
@@ -56,11 +59,11 @@ const SHAPES: usize = 64;
 // === impl Entry ===
 
 impl Entry {
-    /// What is known of the service account; `None` where it is missing.
+    /// What is known of the service account; `None` where it is missing, or has to be read.
     pub fn known(self) -> Option<Arc<ServiceAccount>> {
         match self {
             Self::Annotated(account) | Self::Plain(account) => Some(account),
-            Self::Missing => None,
+            Self::Missing | Self::Elsewhere => None,
         }
     }
 }
@@ -71,16 +74,16 @@ impl Index {
     /// The service account.
     pub fn service_account(&self, namespace: &str, name: &str) -> Entry {
         match read(&self.accounts).get(namespace, name) {
-            Some(Some(account)) => Entry::Annotated(Arc::clone(account)),
-            Some(None) => Entry::Plain(Arc::clone(&self.plain_account)),
+            Some(Kept::Whole(account)) => Entry::Annotated(Arc::clone(account)),
+            Some(Kept::Plain) => Entry::Plain(Arc::clone(&self.plain_account)),
+            Some(Kept::Elsewhere { .. }) => Entry::Elsewhere,
             None => Entry::Missing,
         }
     }
 
     /// The namespaces with a service account that names an identity.
     pub fn annotated_namespaces(&self) -> Vec<Box<str>> {
-        let names = |account: &Option<Arc<ServiceAccount>>| account.as_ref().is_some_and(|it| it.client_id.is_some());
-        read(&self.accounts).namespaces_with(names).map(Into::into).collect()
+        read(&self.accounts).namespaces_with(Kept::opts_in).map(Into::into).collect()
     }
 
     /// What the namespace says, which is nothing for nearly all.
@@ -99,7 +102,6 @@ impl Index {
 
     /// Puts a service account in, in place of what was there.
     pub fn insert_account(&self, namespace: &str, name: &str, account: ServiceAccount) {
-        let account = (!account.is_empty()).then(|| Arc::new(account));
         write(&self.accounts).insert(namespace, name, account);
     }
 

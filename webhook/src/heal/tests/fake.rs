@@ -163,6 +163,13 @@ impl State {
                 "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
                 "metadata": { "name": name, "labels": { "kubernetes.io/metadata.name": name } },
             })),
+            ("GET", ["api", "v1", "namespaces", _, "serviceaccounts", name]) => ok(json!({
+                "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+                "metadata": { "name": name, "annotations": {
+                    contract::CLIENT_ID: "11111111-2222-3333-4444-555555555555",
+                    contract::TENANT_ID: "66666666-7777-8888-9999-000000000000",
+                } },
+            })),
             ("GET", ["api", "v1", "pods"]) => self.list(None, &query),
             ("GET", ["api", "v1", "namespaces", namespace, "pods"]) => self.list(Some(namespace), &query),
             ("GET", ["apis", "apps", "v1", "namespaces", _, "replicasets", name]) => ok(json!({

@@ -62,6 +62,25 @@ async fn a_refusal_is_told_in_one_line() {
     assert_eq!(*asked.lock().unwrap(), ["/api/v1/namespaces/shop/serviceaccounts/till"]);
 }
 
+#[tokio::test]
+async fn what_is_not_kept_is_read_or_the_review_fails() {
+    let (cluster, asked) = forbidding();
+    let map = " ".repeat(contract::longest(contract::IDENTITY_MAP));
+    let annotations = [(contract::CLIENT_ID, "c"), (contract::IDENTITY_MAP, map.as_str())];
+    for name in ["a", "b", "c", "till"] {
+        cluster.index.insert_account("shop", name, ServiceAccount::from_annotations(annotations));
+    }
+    cluster.index.accounts_watch.connected();
+    for opt_in in [OptIn::Label, OptIn::ServiceAccount] {
+        let question = Question { namespace: "shop", service_account: "till", opt_in };
+        let error = cluster.facts(question, Duration::from_secs(1)).await.unwrap_err();
+        assert!(matches!(error, Unavailable::Failed(_)), "{error}");
+    }
+    assert_eq!(asked.lock().unwrap()[0], "/api/v1/namespaces/shop/serviceaccounts/till");
+    let question = Question { namespace: "shop", service_account: "till", opt_in: OptIn::Label };
+    assert!(matches!(cluster.index.facts(question, Duration::ZERO).await, Err(Unavailable::NotKept)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn memory_of_a_broken_watch_is_good_enough_only_for_pods_that_would_start_anyway() {
     let (cluster, asked) = forbidding();

@@ -31,6 +31,45 @@ fn names_are_kept_of_all_and_annotations_of_few() {
     assert_eq!(index.service_account("shop", "till"), Entry::Missing);
 }
 
+/// As long as a map may be.
+fn mapped() -> ServiceAccount {
+    let map = " ".repeat(contract::longest(contract::IDENTITY_MAP));
+    ServiceAccount::from_annotations([(contract::CLIENT_ID, "c"), (contract::IDENTITY_MAP, &map)])
+}
+
+#[test]
+fn a_namespace_has_its_share_of_memory() {
+    let index = Index::default();
+    let kept = || {
+        let entries = (0..1_000).map(|number| index.service_account("shop", &number.to_string()));
+        entries.filter(|entry| matches!(entry, Entry::Annotated(_))).count()
+    };
+    let insert_all = || (0..1_000).for_each(|number| index.insert_account("shop", &number.to_string(), mapped()));
+    insert_all();
+    assert_eq!(kept(), 3, "as many as fit into 256 KiB with their client ids");
+    assert_eq!(index.service_account("shop", "999"), Entry::Elsewhere);
+    // Others have theirs, and who names GUIDs alone needs none.
+    index.insert_account("bank", "till", mapped());
+    assert!(matches!(index.service_account("bank", "till"), Entry::Annotated(_)));
+    let guid = [(contract::CLIENT_ID, "11111111-2222-3333-4444-555555555555")];
+    index.insert_account("shop", "till", ServiceAccount::from_annotations(guid));
+    assert!(matches!(index.service_account("shop", "till"), Entry::Annotated(_)));
+
+    // What is seen again takes no more, and what goes makes room: one by one, or as a list does not name it.
+    insert_all();
+    assert_eq!(kept(), 3);
+    index.remove_account("shop", "0");
+    index.insert_account("shop", "999", mapped());
+    assert!(matches!(index.service_account("shop", "999"), Entry::Annotated(_)));
+    index.begin_accounts();
+    index.insert_account("shop", "5", mapped());
+    index.complete_accounts();
+    index.insert_account("shop", "6", mapped());
+    assert_eq!(index.service_account("shop", "5"), Entry::Elsewhere, "it was listed while the others were there");
+    assert!(matches!(index.service_account("shop", "6"), Entry::Annotated(_)));
+    assert_eq!(index.annotated_namespaces(), [Box::from("shop")]);
+}
+
 #[test]
 fn a_namespace_that_loses_its_annotations_is_like_all_others() {
     let index = Index::default();
