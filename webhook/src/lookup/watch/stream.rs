@@ -6,7 +6,7 @@
 //! pages; and every sign of life is passed on, because how far memory is trusted depends on them.
 
 use super::object::{Object, Page};
-use futures_util::{Stream, TryStreamExt as _};
+use futures_util::{AsyncReadExt as _, Stream, TryStreamExt as _};
 use kube::{
     Client, Error,
     api::{ListParams, WatchEvent, WatchParams},
@@ -23,6 +23,10 @@ use tokio::time;
 
 /// Objects a page, where lists come in pages.
 const PAGE: u32 = 500;
+
+/// The longest page that is taken, in bytes: pages of usual service accounts have one MiB. An object alone may have more than
+/// one, by annotations that whoever may write it chooses, so where a page is longer it is asked for in parts.
+const LONGEST_PAGE: u64 = 8 * 1024 * 1024;
 
 /// How long the API server lets one watch run, in seconds. Each end is a sign of life; a connection that died in silence
 /// is noticed soon after.
@@ -149,11 +153,13 @@ impl<T: Target> Follower<T> {
         self.target.begin();
         let mut next = ListParams::default().limit(PAGE);
         loop {
-            let request = Request::new(self.kind.path);
-            let request = if self.kind.spec { request.list(&next) } else { request.list_metadata(&next) };
-            let request = request.map_err(|error| Box::new(Error::BuildRequest(error)))?;
-            let page = time::timeout(ANSWER, self.client.request::<Page<Object<T::Spec>>>(request));
-            let page = page.await.map_err(|_| Broken::Silent)?.map_err(broken)?;
+            let page = time::timeout(ANSWER, self.page(&next)).await.map_err(|_| Broken::Silent)?;
+            let size = next.limit.unwrap_or(PAGE);
+            let Some(page) = page.map_err(broken)? else {
+                next.limit = Some((size / 8).max(1));
+                continue;
+            };
+            next.limit = Some(size.saturating_mul(2).min(PAGE));
             page.items.iter().for_each(|object| self.target.listed(object));
             if !page.metadata.next.is_empty() {
                 next = next.continue_token(&page.metadata.next);
@@ -165,6 +171,21 @@ impl<T: Target> Follower<T> {
             self.listed(page.metadata.resource_version);
             return Ok(());
         }
+    }
+
+    /// One page; `None` where it is too long. One of a single object is taken as it is.
+    async fn page(&self, parameters: &ListParams) -> Result<Option<Page<Object<T::Spec>>>, Error> {
+        let request = Request::new(self.kind.path);
+        let request = if self.kind.spec { request.list(parameters) } else { request.list_metadata(parameters) };
+        let answer = pin!(self.client.request_stream(request.map_err(Error::BuildRequest)?).await?);
+        let most = if parameters.limit == Some(1) { u64::MAX } else { LONGEST_PAGE };
+        let mut text = Vec::new();
+        let mut answer = answer.take(most);
+        answer.read_to_end(&mut text).await.map_err(Error::ReadEvents)?;
+        if answer.limit() == 0 {
+            return Ok(None);
+        }
+        serde_json::from_slice(&text).map(Some).map_err(Error::SerdeError)
     }
 
     /// Lists by a watch that begins with all there is, and goes on with it.
@@ -278,3 +299,6 @@ fn jitter() -> f64 {
     // Every state is seeded anew; 32 of its bits are plenty.
     f64::from((RandomState::new().hash_one(()) >> 32) as u32) / f64::from(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;
