@@ -84,6 +84,34 @@ async fn what_was_annotated_a_moment_ago_counts_while_the_watch_is_late() {
     tokio::time::timeout(Duration::from_secs(10), watched).await.expect("a change that the watch tells");
 }
 
+/// Who may write service accounts in one namespace may write many, each with as much text as the API server takes.
+#[tokio::test]
+async fn long_annotations_of_one_namespace_take_little_memory() {
+    const COUNT: usize = 200;
+    let api_server = ApiServer::start().await;
+    let map = |length: usize| format!("{{{}}}", " ".repeat(length));
+    for number in 0..COUNT {
+        for (name, length) in [("long", 65_000), ("too-long", 255_000)] {
+            let mut annotations = identity(CLIENT_ID);
+            annotations["podbadge.io/identity-map"] = map(length).into();
+            api_server.put_account(&format!("{name}-{number}"), &annotations);
+        }
+    }
+    let (webhook, client) = started(&api_server).await;
+    // All of it would be 64 MiB.
+    let most = webhook.most_memory();
+    assert!(most < 60, "{most} MiB");
+    // What is not kept counts all the same.
+    for number in [0, COUNT - 1] {
+        assert_eq!(client_id(&webhook, &client, &format!("long-{number}"), true).await, CLIENT_ID);
+        let review = pod(&format!("too-long-{number}"), true);
+        let answer = client.post(webhook.url("/mutate-v1-pod?timeout=5s")).json(&review).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        let told = answer["response"]["status"]["message"].as_str().unwrap();
+        assert!(told.contains("must be no longer than 65536 bytes, and has 255002"), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn pods_that_ask_at_once_share_their_reads() {
     let api_server = ApiServer::start().await;
