@@ -43,6 +43,8 @@ mod resources;
 mod rights;
 #[path = "cluster/second.rs"]
 mod second;
+#[path = "cluster/server_side.rs"]
+mod server_side;
 #[path = "cluster/strict.rs"]
 mod strict;
 #[path = "cluster/switching.rs"]
@@ -170,6 +172,7 @@ fn tests() -> Vec<Test> {
             cert_manager::an_issuer_of_the_cluster_is_used,
             switching::from_azure_workload_identity_as_documented,
             modes::the_maker_is_changed_as_documented,
+            server_side::the_annotated_entry_is_switched,
             heal::pods_left_behind_are_reported,
             heal::pods_left_behind_are_replaced,
             heal::a_labelled_pod_without_its_token_is_refused;

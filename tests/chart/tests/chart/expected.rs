@@ -67,6 +67,20 @@ pub(crate) fn each_value_has_its_effect(helm: &Helm) -> Result<()> {
             json!({"admissions.enforcer/disabled": "true"}),
         ),
         ("", "MutatingWebhookConfiguration/metadata/annotations", json!(null)),
+        // The entry stays and selects nobody: who applies on the server's side cannot take it away.
+        (
+            "annotatedServiceAccounts: disabled",
+            "MutatingWebhookConfiguration/webhooks/0/objectSelector/matchExpressions",
+            json!([
+                {"key": "azure.workload.identity/use", "operator": "Exists"},
+                {"key": "azure.workload.identity/use", "operator": "DoesNotExist"},
+            ]),
+        ),
+        (
+            "annotatedServiceAccounts: observe",
+            "MutatingWebhookConfiguration/webhooks/0/objectSelector/matchExpressions/0/operator",
+            json!("NotIn"),
+        ),
         ("", "MutatingWebhookConfiguration/webhooks/0/clientConfig/caBundle", json!(null)),
         (
             "tls: {mode: files, secretName: s, caBundle: QUJD}",
