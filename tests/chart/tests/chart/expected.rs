@@ -123,6 +123,10 @@ pub(crate) fn each_value_has_its_effect(helm: &Helm) -> Result<()> {
         ensure!(*found == expected, "{values}: {path} is {found}");
     }
     ensure!(helm.render("replicaCount: 1")?.all("PodDisruptionBudget").is_empty(), "one replica has no budget");
+    ensure!(helm.render("")?.all("ResourceQuota").len() == 1, "no quota");
+    let beside_others = helm.render_in("kube-system", "")?;
+    ensure!(beside_others.one("Deployment")?["metadata"]["namespace"] == "kube-system");
+    ensure!(beside_others.all("ResourceQuota").is_empty(), "everybody's critical pods are limited");
 
     for (values, argument) in [
         ("tls: {selfManaged: {duration: 336h}}", "--tls-leaf-lifetime=1209600"),

@@ -45,13 +45,20 @@ impl Helm {
         self.render_of(&chart(), values)
     }
 
+    /// Renders for a release in another namespace.
+    pub(crate) fn render_in(&self, namespace: &str, values: &str) -> Result<Rendered> {
+        // Of two namespaces the second wins.
+        parsed(&self.of(
+            &chart(),
+            &["template", "podbadge", "--kube-version", KUBERNETES],
+            &["--namespace", namespace],
+            values,
+        )?)
+    }
+
     /// Renders a copy of the chart.
     pub(crate) fn render_of(&self, chart: &Path, values: &str) -> Result<Rendered> {
-        let text = self.of(chart, &["template", "podbadge", "--kube-version", KUBERNETES], values)?;
-        let objects = serde_norway::Deserializer::from_str(&text).map(Value::deserialize);
-        let objects: Vec<Value> =
-            objects.filter(|object| !matches!(object, Ok(Value::Null))).collect::<Result<_, _>>()?;
-        Ok(Rendered { objects })
+        parsed(&self.of(chart, &["template", "podbadge", "--kube-version", KUBERNETES], &[], values)?)
     }
 
     /// The notes of an installation with these values. Helm shows them only to who has a cluster, so a copy of the chart has
@@ -66,7 +73,7 @@ impl Helm {
         let template = format!("{{{{- define \"notes\" }}}}{notes}{{{{ end -}}}}\n{document}");
         std::fs::write(copy.join("templates/notes.yaml"), template)?;
         let arguments = ["template", "podbadge", "--kube-version", KUBERNETES, "--show-only", "templates/notes.yaml"];
-        let text = self.of(&copy, &arguments, values)?;
+        let text = self.of(&copy, &arguments, &[], values)?;
         let document =
             serde_norway::Deserializer::from_str(&text).map(Value::deserialize).next().context("no notes")??;
         Ok(document["text"].as_str().context("no text")?.to_owned())
@@ -85,10 +92,10 @@ impl Helm {
     }
 
     fn run(&self, arguments: &[&str], values: &str) -> Result<String> {
-        self.of(&chart(), arguments, values)
+        self.of(&chart(), arguments, &[], values)
     }
 
-    fn of(&self, chart: &Path, arguments: &[&str], values: &str) -> Result<String> {
+    fn of(&self, chart: &Path, arguments: &[&str], further: &[&str], values: &str) -> Result<String> {
         let (mut needed, mut file) = (tempfile::NamedTempFile::new()?, tempfile::NamedTempFile::new()?);
         needed.write_all(NEEDED.as_bytes())?;
         file.write_all(values.as_bytes())?;
@@ -96,7 +103,7 @@ impl Helm {
         // Of two files the second wins.
         let files =
             [needed.path(), file.path()].into_iter().flat_map(|path| [OsStr::new("--values"), path.as_os_str()]);
-        command.args(arguments).arg(chart).args(["--namespace", NAMESPACE]).args(files);
+        command.args(arguments).arg(chart).args(["--namespace", NAMESPACE]).args(files).args(further);
         // No cluster is asked, whatever the machine knows of one.
         let output = command.env("KUBECONFIG", "/dev/null").output().context("helm cannot be started")?;
         if !output.status.success() {
@@ -141,6 +148,12 @@ impl Rendered {
         let variables = self.container()?["env"].as_array().context("no variables")?;
         Ok(variables.iter().find(|variable| variable["name"] == name).map(|variable| &variable["value"]))
     }
+}
+
+fn parsed(text: &str) -> Result<Rendered> {
+    let objects = serde_norway::Deserializer::from_str(text).map(Value::deserialize);
+    let objects = objects.filter(|object| !matches!(object, Ok(Value::Null))).collect::<Result<_, _>>()?;
+    Ok(Rendered { objects })
 }
 
 /// When Helm runs the object, if it is a hook.
