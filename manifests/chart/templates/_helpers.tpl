@@ -114,7 +114,8 @@ program: 30 MiB would end this one under load, and 100m would throttle every cre
 
 {{/*
 The alerts for this release: what the webhook does in another mode only is not missed, and what is late depends on when a
-certificate is due. With thirty days left at its renewal, as by default, all is as in monitoring/rules.yaml.
+certificate is due. With thirty days left at its renewal, as by default, all is as in monitoring/rules.yaml. An alert's `for`
+shrinks where less than a day is left then: what ends within the hour cannot be waited for that long.
 */}}
 {{- define "podbadge.rules" -}}
 {{- $modes := dict "PodbadgeNobodyIssues" (list "self-managed") "PodbadgeCertificateLate" (list "self-managed" "cert-manager") -}}
@@ -124,6 +125,8 @@ certificate is due. With thirty days left at its renewal, as by default, all is 
 {{- $left = include "podbadge.seconds" .Values.tls.certManager.renewBefore | int -}}
 {{- else if eq $mode "self-managed" -}}
 {{- $left = div (include "podbadge.seconds" .Values.tls.selfManaged.duration | int) 3 -}}
+{{- else -}}
+{{- $left = include "podbadge.seconds" .Values.tls.files.renewBefore | int -}}
 {{- end -}}
 {{- $rules := .Files.Get "monitoring/rules.yaml" | fromYaml -}}
 {{- range $group := $rules.groups -}}
@@ -131,6 +134,9 @@ certificate is due. With thirty days left at its renewal, as by default, all is 
 {{- range $rule := $group.rules -}}
 {{- if ne $left 2592000 -}}
 {{- $late := $rule.expr | replace "20 * 86400" (div (mul $left 2) 3 | toString) | replace "3 * 86400" (min 259200 (div $left 3) | toString) -}}
+{{- if and (ne $late $rule.expr) (lt $left 86400) -}}
+{{- $_ := set $rule "for" (printf "%ds" (div $left 24)) -}}
+{{- end -}}
 {{- $_ := set $rule "expr" $late -}}
 {{- end -}}
 {{- if has $mode (default (list $mode) (get $modes $rule.alert)) }}{{ $kept = append $kept $rule }}{{ end -}}

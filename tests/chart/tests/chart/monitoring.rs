@@ -37,12 +37,13 @@ pub(crate) fn the_rules_parse(helm: &Helm) -> Result<()> {
 
 /// What a mode never does is not missed there, and what is late depends on when it is due.
 pub(crate) fn the_rules_fit_the_certificates(helm: &Helm) -> Result<()> {
-    let of = |values: &str, alert: &str| -> Result<Option<String>> {
+    let of = |values: &str, alert: &str| -> Result<Option<(String, String)>> {
         let rendered =
             helm.render(&format!("{{prometheusRule: {{enabled: true}}, tls: {values}}}")).context(values.to_owned())?;
         let rules = each(&rendered.one("PrometheusRule")?["spec"]["groups"]).flat_map(|group| each(&group["rules"]));
         let mut found = rules.filter(|rule| rule["alert"] == alert);
-        Ok(found.next().and_then(|rule| rule["expr"].as_str()).map(str::to_owned))
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Ok(found.next().map(|rule| (text(&rule["expr"]), text(&rule["for"]))))
     };
     for (values, alert, compared) in [
         ("{}", "PodbadgeNobodyIssues", Some("== 0")),
@@ -60,8 +61,28 @@ pub(crate) fn the_rules_fit_the_certificates(helm: &Helm) -> Result<()> {
     ] {
         let found = of(values, alert)?;
         ensure!(found.is_some() == compared.is_some(), "{values}: {alert} is {found:?}");
-        let ends = found.as_deref().zip(compared).is_none_or(|(found, compared)| found.ends_with(compared));
+        let ends = found.as_ref().zip(compared).is_none_or(|((found, _), compared)| found.ends_with(compared));
         ensure!(ends, "{values}: {alert} is {found:?}");
+    }
+    // An alert comes while there is something left to be done, and stays away while all is well.
+    for (values, alert, expected) in [
+        ("{selfManaged: {duration: 336h}}", "PodbadgeCertificateEnds", ("< 134400", "1h")),
+        // Renewed when eight hours are left.
+        ("{selfManaged: {duration: 24h}}", "PodbadgeCertificateLate", ("< 19200", "1200s")),
+        ("{selfManaged: {duration: 24h}}", "PodbadgeCertificateEnds", ("< 9600", "1200s")),
+        ("{selfManaged: {duration: 1h}}", "PodbadgeCertificateEnds", ("< 400", "50s")),
+        // What does not look at the end waits as long as ever.
+        ("{selfManaged: {duration: 1h}}", "PodbadgeCertificateCareFails", ("> 5", "1h")),
+        (
+            "{mode: cert-manager, certManager: {duration: 24h, renewBefore: 12h}}",
+            "PodbadgeCertificateEnds",
+            ("< 14400", "1800s"),
+        ),
+        ("{mode: files, secretName: s, files: {renewBefore: 12h}}", "PodbadgeCertificateEnds", ("< 14400", "1800s")),
+        ("{mode: files, secretName: s, files: {renewBefore: 168h}}", "PodbadgeCertificateEnds", ("< 201600", "1h")),
+    ] {
+        let found = of(values, alert)?.with_context(|| format!("{values}: no {alert}"))?;
+        ensure!(found.0.ends_with(expected.0) && found.1 == expected.1, "{values}: {alert} is {found:?}");
     }
     Ok(())
 }
