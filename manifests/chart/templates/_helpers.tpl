@@ -254,6 +254,14 @@ annotations:
 {{- if or (lt $life 3600) (gt $caLife 315360000) (gt (mul 3 $life) $caLife) -}}
 {{- fail (printf "tls.selfManaged: duration %s must be 1h or more and at most a third of caDuration, for none may outlive its authority; caDuration %s at most 87600h" .Values.tls.selfManaged.duration .Values.tls.selfManaged.caDuration) -}}
 {{- end -}}
+{{- $of := .Values.tls.certManager -}}
+{{- $left := include "podbadge.seconds" $of.renewBefore | int -}}
+{{- $life = include "podbadge.seconds" $of.duration | int -}}
+{{- /* How long an issuer of the operator's is good is not the chart's to know. */}}
+{{- $caLife = ternary (include "podbadge.seconds" $of.caDuration | int) $life (empty $of.issuerRef) -}}
+{{- if or (ge $left $life) (gt $life $caLife) -}}
+{{- fail (printf "tls.certManager: renewBefore %s must be less than duration %s, and that at most caDuration %s" $of.renewBefore $of.duration $of.caDuration) -}}
+{{- end -}}
 {{- $own := regexFind "[0-9]+$" .Values.metricsAddr | int -}}
 {{- if eq $own (int .Values.service.targetPort) -}}
 {{- fail (printf "metricsAddr and service.targetPort are both %d" $own) -}}

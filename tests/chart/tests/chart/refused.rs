@@ -48,6 +48,8 @@ const CASES: &[(&str, &[&str])] = &[
     ("tls: {selfManaged: {duration: 59m}}", &["tls.selfManaged: duration 59m must be 1h or more"]),
     ("tls: {selfManaged: {duration: 2921h}}", &["tls.selfManaged: duration 2921h", "at most a third of caDuration"]),
     ("tls: {selfManaged: {caDuration: 87601h}}", &["caDuration 87601h at most 87600h"]),
+    ("tls: {certManager: {duration: 720h}}", &["tls.certManager: renewBefore 720h must be less than duration 720h"]),
+    ("tls: {certManager: {caDuration: 2159h59m}}", &["duration 2160h, and that at most caDuration 2159h59m"]),
     ("tls: {minVersion: '1.1'}", &["/tls/minVersion", "1.2"]),
     ("tls: {mode: files}", &["tls.mode files needs tls.secretName"]),
     ("tls: {caBundle: QUJD}", &["tls.caBundle is for tls.mode files"]),
