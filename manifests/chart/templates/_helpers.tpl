@@ -210,9 +210,20 @@ caBundle: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{/* Annotations of a webhook configuration, for (dict "root" $ "annotations" <values>). */}}
+{{/*
+Argo CD's order, which knows no hooks of ours: it applies waves upwards, each when the one before is healthy, and deletes them
+downwards, each when the one before has gone. Wave 0 is what the webhook works with; 1 the Deployment together with the
+configuration that has it asked, for replicas are ready only when that trusts them, and serve on for a moment when both are
+deleted; 2 what refuses pods or counts as broken while no replica is ready.
+*/}}
+{{- define "podbadge.wave" -}}
+argocd.argoproj.io/sync-wave: {{ . | quote }}
+{{- end -}}
+
+{{/* Annotations of a webhook configuration, for (dict "root" $ "annotations" <values>), and `wave` where it has one. */}}
 {{- define "podbadge.configurationAnnotations" -}}
 {{- $annotations := deepCopy (default dict .annotations) -}}
+{{- with .wave }}{{ $annotations = merge $annotations (include "podbadge.wave" . | fromYaml) }}{{ end -}}
 {{- if eq .root.Values.tls.mode "cert-manager" -}}
 {{- $name := include "podbadge.name" .root -}}
 {{- $_ := set $annotations "cert-manager.io/inject-ca-from" (printf "%s/%s" .root.Release.Namespace $name) -}}

@@ -4,6 +4,8 @@
 
 #[path = "chart/expected.rs"]
 mod expected;
+#[path = "chart/gitops.rs"]
+mod gitops;
 #[path = "chart/monitoring.rs"]
 mod monitoring;
 #[path = "chart/refused.rs"]
@@ -41,6 +43,8 @@ const TESTS: &[(&str, Body)] = tests![
     expected::the_test_pod_is_like_any_other,
     expected::what_does_not_work_is_noted,
     expected::it_is_packed_as_documented,
+    gitops::waves_come_and_go_in_order,
+    gitops::what_is_left_is_documented,
     refused::what_is_wrong_is_named,
     upstream::its_values_file_is_accepted,
     upstream::each_of_its_values_has_its_effect,

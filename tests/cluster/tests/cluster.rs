@@ -173,6 +173,7 @@ fn tests() -> Vec<Test> {
             switching::from_azure_workload_identity_as_documented,
             modes::the_maker_is_changed_as_documented,
             server_side::the_annotated_entry_is_switched,
+            server_side::waves_come_and_go,
             heal::pods_left_behind_are_reported,
             heal::pods_left_behind_are_replaced,
             heal::a_labelled_pod_without_its_token_is_refused;

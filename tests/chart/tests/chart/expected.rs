@@ -66,7 +66,7 @@ pub(crate) fn each_value_has_its_effect(helm: &Helm) -> Result<()> {
             "ValidatingWebhookConfiguration/metadata/annotations",
             json!({"admissions.enforcer/disabled": "true"}),
         ),
-        ("", "MutatingWebhookConfiguration/metadata/annotations", json!(null)),
+        ("", "ValidatingWebhookConfiguration/metadata/annotations", json!(null)),
         // The entry stays and selects nobody: who applies on the server's side cannot take it away.
         (
             "annotatedServiceAccounts: disabled",

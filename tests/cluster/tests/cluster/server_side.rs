@@ -1,5 +1,7 @@
 //! What server-side apply, as GitOps tools do it, makes of entries that the webhook owns a part of.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, ensure};
 use podbadge_cluster_tests::install::{NAMESPACE, WEBHOOK};
 use podbadge_cluster_tests::kubectl::Said;
@@ -8,7 +10,7 @@ use podbadge_cluster_tests::scope::Scope;
 use podbadge_cluster_tests::wait::until;
 use serde_json::{Value, json};
 
-use crate::creating::{has_identity, labelled};
+use crate::creating::{Creating, has_identity, labelled};
 use crate::load::configurations;
 use crate::pods::identity;
 
@@ -51,6 +53,49 @@ async fn there_and_back(scope: &Scope) -> Result<()> {
 
     apply(scope, &enabled).await?;
     until("an annotated account is enough again", async || has_identity(&pods.dry_run(&unlabelled()).await?)).await
+}
+
+/// By waves as Argo CD goes through them, up at an installation and down at a removal, with labelled pods created all the
+/// while: none is refused. Not that tool itself, but its order.
+pub(super) async fn waves_come_and_go(scope: Scope) -> Result<()> {
+    scope.cluster.remove().await?;
+    let outcome = up_and_down(&scope).await;
+    scope.cluster.restore(&[]).await?;
+    outcome
+}
+
+async fn up_and_down(scope: &Scope) -> Result<()> {
+    scope.create(&identity()).await?;
+    let manifests: Value = serde_json::from_str(&scope.cluster.manifests(&[])?)?;
+    let mut waves = BTreeMap::<i32, Vec<Value>>::new();
+    for object in manifests["items"].as_array().context("no items")? {
+        let wave = object["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"].as_str().unwrap_or("0");
+        waves.entry(wave.parse()?).or_default().push(object.clone());
+    }
+    ensure!(waves.len() == 3, "{} waves", waves.len());
+    for objects in waves.values() {
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        apply(scope, &list).await?;
+        if objects.iter().any(|object| object["kind"] == "Deployment") {
+            let healthy = ["rollout", "status", "--timeout=60s", "deployment", WEBHOOK];
+            let said = Said::by(&scope.cluster.control_plane, NAMESPACE, &healthy, "").await?;
+            ensure!(said.success, "{}{}", said.output, said.errors);
+        }
+    }
+    let pods = scope.objects("v1", "Pod").await?;
+    until("pods get their identity", async || has_identity(&pods.dry_run(&labelled()).await?)).await?;
+
+    let creating = Creating::start(scope, |_| Ok(())).await?;
+    for objects in waves.values().rev() {
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+        let delete = ["delete", "--cascade=foreground", "--wait", "--timeout=100s", "--filename=-"];
+        let said = Said::by(&scope.cluster.control_plane, NAMESPACE, &delete, &list).await?;
+        ensure!(said.success, "{}{}", said.output, said.errors);
+    }
+    let created = creating.end().await?;
+    ensure!(created > 20, "{created} pods are too few to tell anything");
+    ensure!(has_identity(&pods.dry_run(&labelled()).await?).is_err(), "somebody is still asked");
+    Ok(())
 }
 
 fn rendered(scope: &Scope, values: &[&str]) -> Result<Value> {
