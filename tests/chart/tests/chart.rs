@@ -8,6 +8,8 @@ mod expected;
 mod gitops;
 #[path = "chart/monitoring.rs"]
 mod monitoring;
+#[path = "chart/notes.rs"]
+mod notes;
 #[path = "chart/refused.rs"]
 mod refused;
 #[path = "chart/render.rs"]
@@ -41,10 +43,10 @@ const TESTS: &[(&str, Body)] = tests![
     expected::every_value_is_in_the_schema,
     expected::the_sidecars_variables_are_the_webhooks,
     expected::the_test_pod_is_like_any_other,
-    expected::what_does_not_work_is_noted,
     expected::it_is_packed_as_documented,
     gitops::waves_come_and_go_in_order,
     gitops::what_is_left_is_documented,
+    notes::what_does_not_work_is_noted,
     refused::what_is_wrong_is_named,
     upstream::its_values_file_is_accepted,
     upstream::each_of_its_values_has_its_effect,

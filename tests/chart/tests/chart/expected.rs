@@ -355,23 +355,6 @@ pub(crate) fn the_test_pod_is_like_any_other(helm: &Helm) -> Result<()> {
     Ok(())
 }
 
-/// Who evicts with one replica would wait for ever, and never be told; a test that must fail would be taken for a fault.
-pub(crate) fn what_does_not_work_is_noted(helm: &Helm) -> Result<()> {
-    const EVICTS_NOTHING: &str = "heal \"evict\" evicts nothing";
-    const OF_THE_TEST: &str = "If mutatingWebhookNamespaceSelector leaves that namespace out, the test";
-    for (values, words, expected) in [
-        ("{heal: evict, replicaCount: 1}", EVICTS_NOTHING, true),
-        ("heal: evict", EVICTS_NOTHING, false),
-        ("replicaCount: 1", EVICTS_NOTHING, false),
-        ("mutatingWebhookNamespaceSelector: {matchLabels: {a: b}}", OF_THE_TEST, true),
-        ("", OF_THE_TEST, false),
-    ] {
-        let notes = helm.notes(values)?;
-        ensure!(notes.contains(words) == expected, "{values}: {notes}");
-    }
-    Ok(())
-}
-
 /// By the command and under the name of docs/release.md; what is packed renders as what was.
 pub(crate) fn it_is_packed_as_documented(helm: &Helm) -> Result<()> {
     let page = std::fs::read_to_string(root().join("docs/release.md"))?;
