@@ -334,6 +334,14 @@ pub(crate) fn the_test_pod_is_like_any_other(helm: &Helm) -> Result<()> {
         selector.iter().any(|(key, value)| pod["metadata"]["labels"][key] != *value),
         "the Service takes it for a replica"
     );
+    // What a policy demands of every pod it has as well.
+    let marked = helm.render(
+        "{labels: {team: a}, podLabels: {tier: b, app.kubernetes.io/component: c}, podAnnotations: {note: d}}",
+    )?;
+    let marks = of(&marked, "Pod")?["metadata"].clone();
+    let (labels, annotations) = (&marks["labels"], &marks["annotations"]);
+    ensure!(labels["team"] == "a" && labels["tier"] == "b" && annotations["note"] == "d", "{marks}");
+    ensure!(labels["app.kubernetes.io/component"] == "test" && annotations["helm.sh/hook"] == "test", "{marks}");
     ensure!(pod["spec"]["containers"][0]["env"].is_null(), "without an identity nothing is asked of Entra");
     let account = of(&rendered, "ServiceAccount")?;
     ensure!(
