@@ -240,6 +240,18 @@ annotations:
 {{- if and (hasKey . "minAvailable") (hasKey . "maxUnavailable") (not (kindIs "invalid" .minAvailable)) (not (kindIs "invalid" .maxUnavailable)) -}}
 {{- fail "podDisruptionBudget: set minAvailable or maxUnavailable, not both" -}}
 {{- end -}}
+{{- /* A share of the replicas is rounded up. */}}
+{{- $replicas := int $.Values.replicaCount -}}
+{{- $kept := int64 0 -}}
+{{- if not (kindIs "invalid" .minAvailable) -}}
+{{- $amount := regexFind "^[0-9]+" (toString .minAvailable) | int -}}
+{{- $kept = ternary (div (add (mul $replicas $amount) 99) 100) (int64 $amount) (hasSuffix "%" (toString .minAvailable)) -}}
+{{- else if regexMatch "^0+%?$" (toString .maxUnavailable) -}}
+{{- $kept = int64 $replicas -}}
+{{- end -}}
+{{- if and .enabled (gt $replicas 1) (ge $kept (int64 $replicas)) -}}
+{{- fail (printf "podDisruptionBudget: all %d replicas would have to stay, so that no node could be drained; minAvailable less than replicaCount, or maxUnavailable 1 at least" $replicas) -}}
+{{- end -}}
 {{- end -}}
 {{- range .Values.extraEnv -}}
 {{- if has .name (list "POD_NAME" "POD_NAMESPACE") -}}
@@ -274,6 +286,15 @@ annotations:
 {{- fail (printf "tls.certManager: renewBefore %s must be less than duration %s, and that at most caDuration %s" $of.renewBefore $of.duration $of.caDuration) -}}
 {{- end -}}
 {{- $own := regexFind "[0-9]+$" .Values.metricsAddr | int -}}
+{{- if or (lt $own 1) (gt $own 65535) -}}
+{{- fail (printf "metricsAddr: port %d must be one of 1 to 65535" $own) -}}
+{{- end -}}
+{{- $ports := splitList "-" .Values.sidecar.hostNetworkPorts -}}
+{{- $first := first $ports | int -}}
+{{- $last := last $ports | int -}}
+{{- if or (lt $first 1024) (gt $last 65535) (gt $first $last) -}}
+{{- fail (printf "sidecar.hostNetworkPorts: %s must be two ports of 1024 to 65535, the lower one first" .Values.sidecar.hostNetworkPorts) -}}
+{{- end -}}
 {{- if eq $own (int .Values.service.targetPort) -}}
 {{- fail (printf "metricsAddr and service.targetPort are both %d" $own) -}}
 {{- end -}}

@@ -50,7 +50,14 @@ pub(crate) fn each_value_has_its_effect(helm: &Helm) -> Result<()> {
             json!("pull.example/registry.example/w:v0.1.0"),
         ),
         ("", "PodDisruptionBudget/spec/maxUnavailable", json!(1)),
-        ("podDisruptionBudget: {maxUnavailable: 0}", "PodDisruptionBudget/spec/maxUnavailable", json!(0)),
+        ("podDisruptionBudget: {maxUnavailable: 2}", "PodDisruptionBudget/spec/maxUnavailable", json!(2)),
+        ("podDisruptionBudget: {maxUnavailable: 1%}", "PodDisruptionBudget/spec/maxUnavailable", json!("1%")),
+        ("podDisruptionBudget: {minAvailable: 0}", "PodDisruptionBudget/spec/minAvailable", json!(0)),
+        (
+            "{replicaCount: 3, podDisruptionBudget: {minAvailable: 66%}}",
+            "PodDisruptionBudget/spec/minAvailable",
+            json!("66%"),
+        ),
         ("podDisruptionBudget: {minAvailable: 1}", "PodDisruptionBudget/spec/maxUnavailable", json!(null)),
         ("", "PodDisruptionBudget/spec/unhealthyPodEvictionPolicy", json!("AlwaysAllow")),
         (
@@ -81,6 +88,10 @@ pub(crate) fn each_value_has_its_effect(helm: &Helm) -> Result<()> {
             "MutatingWebhookConfiguration/webhooks/0/objectSelector/matchExpressions/0/operator",
             json!("NotIn"),
         ),
+        // What nobody renders is not judged.
+        ("{replicaCount: 1, podDisruptionBudget: {minAvailable: 1}}", "Deployment/spec/replicas", json!(1)),
+        ("{podDisruptionBudget: {enabled: false, minAvailable: 2}}", "Deployment/spec/replicas", json!(2)),
+        ("metricsAddr: ':65535'", "Deployment/spec/template/spec/containers/0/ports/1/containerPort", json!(65535)),
         ("", "MutatingWebhookConfiguration/webhooks/0/clientConfig/caBundle", json!(null)),
         (
             "tls: {mode: files, secretName: s, caBundle: QUJD}",
