@@ -10,6 +10,8 @@ mod gitops;
 mod monitoring;
 #[path = "chart/notes.rs"]
 mod notes;
+#[path = "chart/policies.rs"]
+mod policies;
 #[path = "chart/refused.rs"]
 mod refused;
 #[path = "chart/render.rs"]
@@ -47,6 +49,7 @@ const TESTS: &[(&str, Body)] = tests![
     gitops::waves_come_and_go_in_order,
     gitops::what_is_left_is_documented,
     notes::what_does_not_work_is_noted,
+    policies::who_writes_ca_bundle_is_limited,
     refused::what_is_wrong_is_named,
     upstream::its_values_file_is_accepted,
     upstream::each_of_its_values_has_its_effect,

@@ -45,6 +45,8 @@ mod rights;
 mod second;
 #[path = "cluster/server_side.rs"]
 mod server_side;
+#[path = "cluster/stolen.rs"]
+mod stolen;
 #[path = "cluster/strict.rs"]
 mod strict;
 #[path = "cluster/switching.rs"]
@@ -174,6 +176,7 @@ fn tests() -> Vec<Test> {
             modes::the_maker_is_changed_as_documented,
             server_side::the_annotated_entry_is_switched,
             server_side::waves_come_and_go,
+            stolen::a_stolen_token_writes_ca_bundle_only,
             heal::pods_left_behind_are_reported,
             heal::pods_left_behind_are_replaced,
             heal::a_labelled_pod_without_its_token_is_refused;
