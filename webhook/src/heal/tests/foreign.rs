@@ -30,6 +30,13 @@ async fn another_webhook_for_the_same_label_is_told() {
             &json!({ "matchExpressions": [{ "key": contract::USE, "operator": "NotIn", "values": ["true"] }] }),
         ),
         foreign("everybody", &json!({})),
+        // What another release of ours has where unlabelled pods are none of its business.
+        foreign(
+            "nobody",
+            &json!({ "matchExpressions": [
+                { "key": contract::USE, "operator": "Exists" }, { "key": contract::USE, "operator": "DoesNotExist" },
+            ]}),
+        ),
         foreign(
             "other",
             &json!({ "matchExpressions": [{ "key": contract::USE, "operator": "In", "values": ["true"] }] }),
