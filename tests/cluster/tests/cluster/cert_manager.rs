@@ -91,6 +91,9 @@ pub(super) async fn an_issuer_of_the_cluster_is_used(scope: Scope) -> Result<()>
     let outcome = of_the_cluster(&scope, &values).await;
     let outcome = outcome.and(cert_manager.check());
     scope.cluster.restore(&values).await?;
+    // Whoever uses cert-manager next would serve this until it has another: signed by somebody who is trusted no more.
+    let secrets = Objects::of(&scope.cluster.client, "v1", "Secret", NAMESPACE).await?;
+    secrets.delete("podbadge-webhook-cert-manager-tls").await?;
     outcome
 }
 

@@ -23,10 +23,12 @@ pub(super) async fn the_maker_is_changed_as_documented(scope: Scope) -> Result<(
     scope.cluster.remove().await?;
     let mut cert_manager = CertManager::start(&scope.cluster).await?;
     let shell = Shell::new(&scope.cluster)?;
+    let left = "podbadge-webhook-tls podbadge-webhook-cert-manager-tls podbadge-webhook-ca";
+    let clean = format!("kubectl --namespace {NAMESPACE} delete secret {left} --ignore-not-found");
+    shell.run(&clean).await?;
     let outcome = there_and_back(&scope, &shell).await.and(cert_manager.check());
     let _ = shell.end(&format!("helm --namespace {NAMESPACE} uninstall podbadge --wait")).await;
-    let left = "podbadge-webhook-tls podbadge-webhook-cert-manager-tls podbadge-webhook-ca";
-    let _ = shell.end(&format!("kubectl --namespace {NAMESPACE} delete secret {left} --ignore-not-found")).await;
+    let _ = shell.end(&clean).await;
     scope.cluster.restore(&[]).await?;
     outcome
 }
