@@ -49,7 +49,8 @@ pub(crate) fn build(architecture: Architecture) -> Result<(), Failure> {
     for Program { name, profile } in PROGRAMS {
         let mut command = cargo();
         command.args(["auditable", "build", "--locked", "--profile", profile, "--target", &triple, "--package", name]);
-        run(command.env("CARGO_ENCODED_RUSTFLAGS", flags()?))?;
+        // C code has the time of its compilation in it, unless the compiler is told another (reproducible-builds.org).
+        run(command.env("CARGO_ENCODED_RUSTFLAGS", flags()?).env("SOURCE_DATE_EPOCH", "0"))?;
         collect(&target().join(&triple).join(profile).join(name), &dist(architecture))?;
     }
     Ok(())
