@@ -12,6 +12,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 
@@ -103,7 +104,7 @@ enum Door {
 struct Room {
     limit: usize,
     connections: JoinSet<()>,
-    seats: HashMap<Id, std::sync::Arc<Seat>>,
+    seats: HashMap<Id, Arc<Seat>>,
     /// Accepted while there was no place.
     waiting: Option<TcpStream>,
     counts: Counts,
@@ -183,7 +184,7 @@ impl Bound {
     #[cfg(feature = "tls")]
     pub async fn serve_tls(
         self,
-        config: std::sync::Arc<rustls::ServerConfig>,
+        config: Arc<rustls::ServerConfig>,
         router: Router,
         limits: Limits,
         drain: Drain,
@@ -235,7 +236,7 @@ impl Room {
             return self.make();
         }
         let seat = Seat::take();
-        let task = self.connections.spawn(connection::serve(stream, served.clone(), std::sync::Arc::clone(&seat)));
+        let task = self.connections.spawn(connection::serve(stream, served.clone(), Arc::clone(&seat)));
         self.seats.insert(task.id(), seat);
         self.counts.open.inc();
     }
